@@ -1,0 +1,7 @@
+//go:build !unix
+
+package process
+
+import "syscall"
+
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
