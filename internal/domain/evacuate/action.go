@@ -9,7 +9,7 @@ const (
 	Uncordon     ActionKind = "uncordon"     // Node: undo our Cordon only
 	SoftTaint    ActionKind = "softTaint"    // Node: add fleet.TaintLeaving (PreferNoSchedule)
 	RemoveTaint  ActionKind = "removeTaint"  // Node: remove it
-	Roll         ActionKind = "roll"         // Workload: restart by its pod template, with Strategy shaped where Shape is set
+	Roll         ActionKind = "roll"         // Workload: restart by its pod template (fleet.MarkRestarted = Token), with its strategy shaped in the same write where Shape is set
 	RestoreShape ActionKind = "restoreShape" // Workload: put the strategy of fleet.MarkStrategy back
 	Surge        ActionKind = "surge"        // Workload (or its Scaler): raise to Replicas, keep the old number in fleet.MarkReplicas / MarkScalerMin
 	RestoreSurge ActionKind = "restoreSurge" // Workload (or its Scaler): back to the marked number
@@ -18,6 +18,13 @@ const (
 	Evict        ActionKind = "evict"        // Pod: Eviction API with its UID as precondition
 	ExcludeLB    ActionKind = "excludeLB"    // Node: label node.kubernetes.io/exclude-from-external-load-balancers
 	IncludeLB    ActionKind = "includeLB"    // Node: remove that label where it is ours
+)
+
+// ExcludeLBLabel and ExcludeLBValue take a node out of external load balancers.
+// Kubernetes looks at the key alone; the value tells our label from others'.
+const (
+	ExcludeLBLabel = "node.kubernetes.io/exclude-from-external-load-balancers"
+	ExcludeLBValue = "liftlock"
 )
 
 // Action is one thing to do, and why.
@@ -30,8 +37,14 @@ type Action struct {
 	Replicas int32      `json:"replicas,omitempty"` // Surge: the new number
 	// Scaler is the HorizontalPodAutoscaler whose minReplicas is raised instead ("" for the workload itself).
 	Scaler string `json:"scaler,omitempty"`
-	// Shape, for Roll: the strategy the restart must obey so that no budget breaks.
-	Shape  *Shape `json:"shape,omitempty"`
+	// Shape, for Roll: the strategy the restart must obey so that no budget
+	// breaks. The strategy from before goes into fleet.MarkStrategy, unless a
+	// mark is there already.
+	Shape *Shape `json:"shape,omitempty"`
+	// Token, for Roll, becomes the value of fleet.MarkRestarted on the pod
+	// template. A template that carries it already is not restarted again; one
+	// that carries another token is (a rollback restarts what went forth).
+	Token  string `json:"token,omitempty"`
 	Reason string `json:"reason"`
 }
 
