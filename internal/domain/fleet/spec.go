@@ -153,9 +153,10 @@ type TimeOfDay int
 
 // Freeze is a span in which nothing starts.
 type Freeze struct {
-	Name  string    `json:"name"`
-	From  time.Time `json:"from"`
-	Until time.Time `json:"until"` // exclusive
+	Name     string    `json:"name"`
+	From     time.Time `json:"from"`
+	Until    time.Time `json:"until"`              // exclusive
+	TimeZone string    `json:"timeZone,omitempty"` // IANA name, for messages
 }
 
 // Approval is a person's consent that a gate waits for.
@@ -173,6 +174,18 @@ type FailurePolicy struct {
 	MinSuccess Amount `json:"minSuccess"`
 	// FailOnSetAside counts stopped and unreachable clusters as failed.
 	FailOnSetAside bool `json:"failOnSetAside,omitempty"`
+}
+
+// Needed is how many of a ring's clusters must succeed: percentages round up,
+// and no policy means all.
+func (f FailurePolicy) Needed(clusters int) int {
+	switch {
+	case f.MinSuccess.Percent > 0:
+		return (clusters*f.MinSuccess.Percent + 99) / 100
+	case f.MinSuccess.Count > 0:
+		return min(f.MinSuccess.Count, clusters)
+	}
+	return clusters
 }
 
 // Amount0 is an Amount that may be none; percentages round down.
@@ -211,14 +224,6 @@ type NodePolicy struct {
 	// RequireBackup, when not zero, wants a backup at most that old before a point of no return.
 	RequireBackup time.Duration `json:"requireBackup,omitempty"`
 	BackupFile    string        `json:"backupFile,omitempty"` // a file whose modification time is the newest backup's
-}
-
-// Override changes the node policy of what it selects. Later overrides win.
-type Override struct {
-	Ring    string     `json:"ring,omitempty"`
-	Cluster string     `json:"cluster,omitempty"` // pattern
-	Pool    string     `json:"pool,omitempty"`    // pattern
-	Nodes   NodePolicy `json:"nodes"`             // complete: config has merged it over the fleet's
 }
 
 // Pace bounds how much of a cluster moves at once.
