@@ -1,0 +1,241 @@
+package kube
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"liftlock.dev/liftlock/internal/adapter/twin"
+	"liftlock.dev/liftlock/internal/adapter/twin/process"
+	"liftlock.dev/liftlock/sim/aks"
+)
+
+// Cluster is one simulated cluster. It is safe for concurrent use; operations
+// on the control plane wait for each other.
+type Cluster struct {
+	spec   aks.ClusterSpec
+	binDir string
+	log    *slog.Logger
+	plane  *twin.ControlPlane
+	forget func()
+
+	client  *kubernetes.Clientset
+	dynamic *dynamic.DynamicClient
+	metrics *metricsServer
+	dice    *dice
+
+	mu    sync.Mutex // of what follows, and of changes to the control plane
+	kwok  *process.Process
+	agent *agent
+}
+
+// addOns are the objects that a managed cluster has from the start.
+//
+//go:embed addons.yaml
+var addOns []byte
+
+func newCluster(ctx context.Context, options Options, spec aks.ClusterSpec, forget func()) (_ *Cluster, err error) {
+	folder := filepath.Join(options.StateDir, folderName(spec))
+	plane, err := twin.New(twin.Options{
+		BinDir: options.BinDir, StateDir: folder, Name: spec.Name, Version: spec.Version, Logger: options.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		spec: spec, binDir: options.BinDir, plane: plane, forget: forget,
+		log:  options.Logger.With("cluster", spec.Name),
+		dice: newDice(spec.Timing.Seed),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Delete(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := plane.Start(ctx); err != nil {
+		return nil, err
+	}
+	config := plane.Config()
+	config.UserAgent = "azure-simulator"
+	if c.client, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	if c.dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("make a dynamic client: %w", err)
+	}
+	if c.metrics, err = serveMetrics(ctx, plane); err != nil {
+		return nil, err
+	}
+	if err := c.Apply(ctx, addOns); err != nil {
+		return nil, fmt.Errorf("create the add-ons: %w", err)
+	}
+	if err := c.Apply(ctx, c.metrics.registration()); err != nil {
+		return nil, fmt.Errorf("register the metrics API: %w", err)
+	}
+	if err := c.startNodes(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9-]+`)
+
+// folderName is short, readable, and different for different ids.
+func folderName(spec aks.ClusterSpec) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(spec.ID))
+	name := notInNames.ReplaceAllString(strings.ToLower(spec.Name), "-")
+	return name[:min(len(name), 30)] + "-" + strconv.FormatUint(uint64(hash.Sum32()), 36)
+}
+
+// startNodes runs what makes nodes and pods live. The caller holds mu or is
+// the only one to know the cluster.
+func (c *Cluster) startNodes(ctx context.Context) error {
+	running, err := startKWOK(ctx, c.binDir, c.plane.StateDir(), c.spec.Timing)
+	if err != nil {
+		return err
+	}
+	c.kwok = running
+	c.agent, err = startAgent(ctx, c)
+	return err
+}
+
+func (c *Cluster) stopNodes(ctx context.Context) error {
+	if c.agent != nil {
+		c.agent.stop()
+		c.agent = nil
+	}
+	if c.kwok == nil {
+		return nil
+	}
+	if err := c.kwok.Exited(); err != nil {
+		c.log.ErrorContext(ctx, "node simulator ended", "error", err)
+	}
+	if err := c.kwok.Stop(ctx, 0); err != nil {
+		return err
+	}
+	c.kwok = nil
+	return nil
+}
+
+// Kubeconfig implements aks.Cluster.
+func (c *Cluster) Kubeconfig(context.Context) ([]byte, error) {
+	return c.plane.Kubeconfig(), nil
+}
+
+// SetVersion implements aks.Cluster. Nodes stand still while there is no API
+// server, as kubelets would keep what they run.
+func (c *Cluster) SetVersion(ctx context.Context, version string) error {
+	return c.pausing(ctx, func() error { return c.plane.SetVersion(ctx, version) })
+}
+
+// pausing changes the control plane while nothing simulates nodes, so that no
+// stage is lost to a refused connection.
+func (c *Cluster) pausing(ctx context.Context, change func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.stopNodes(ctx); err != nil {
+		return err
+	}
+	if err := change(); err != nil {
+		return err
+	}
+	return c.startNodes(ctx)
+}
+
+// Stop implements aks.Cluster.
+func (c *Cluster) Stop(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.stopNodes(ctx); err != nil {
+		return fmt.Errorf("stop cluster %s: %w", c.spec.Name, err)
+	}
+	return c.plane.Stop(ctx)
+}
+
+// Start implements aks.Cluster.
+func (c *Cluster) Start(ctx context.Context) error {
+	if err := c.pausing(ctx, func() error { return c.plane.Start(ctx) }); err != nil {
+		return fmt.Errorf("start cluster %s: %w", c.spec.Name, err)
+	}
+	return nil
+}
+
+// Delete implements aks.Cluster. Deleting twice is no error.
+func (c *Cluster) Delete(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	errs = append(errs, c.stopNodes(ctx))
+	if c.metrics != nil {
+		errs = append(errs, c.metrics.close())
+		c.metrics = nil
+	}
+	errs = append(errs, c.plane.Close(ctx))
+	c.forget()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("delete cluster %s: %w", c.spec.Name, err)
+	}
+	return nil
+}
+
+// StateDir returns the folder of the cluster's logs, for whoever wants to know
+// why something went wrong.
+func (c *Cluster) StateDir() string { return c.plane.StateDir() }
+
+// dice draws durations. Seeded alike and asked in the same order, it draws the
+// same ones.
+type dice struct {
+	mu   sync.Mutex
+	rand *rand.Rand
+}
+
+func newDice(seed int64) *dice {
+	return &dice{rand: rand.New(rand.NewPCG(uint64(seed), 0x6c696674))} //nolint:gosec // not a secret
+}
+
+func (d *dice) draw(r aks.Range) time.Duration {
+	if r.Max <= r.Min {
+		return r.Min
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return r.Min + time.Duration(d.rand.Int64N(int64(r.Max-r.Min)+1))
+}
+
+// pause waits, or ends early with the context's error.
+func pause(ctx context.Context, duration time.Duration) error {
+	if duration <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// writePrivate writes a file that only this user may read.
+func writePrivate(path string, content []byte) error {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
