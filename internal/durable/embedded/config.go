@@ -141,6 +141,19 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// The only namespace is there before the server starts.
 		dynamicconfig.NamespaceCacheRefreshInterval.Key(): 10 * time.Second,
 
+		// Timers wait this long for others that a second host with a slower clock
+		// might add. There is no second host, and the default of 1 s makes every
+		// short timer a second long.
+		dynamicconfig.TimerProcessorMaxTimeShift.Key(): 50 * time.Millisecond,
+
+		// The server does not stop these workers when it stops: they would poll
+		// its old ports for as long as the process lives. Without the first,
+		// children are told of their parent's end by the history service itself;
+		// the scanners remove leftovers of a few kilobytes per killed process.
+		dynamicconfig.EnableParentClosePolicyWorker.Key(): false,
+		dynamicconfig.TaskQueueScannerEnabled.Key():       false,
+		dynamicconfig.HistoryScannerEnabled.Key():         false,
+
 		// Nothing is reported to anyone outside.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 	}

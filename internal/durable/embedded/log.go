@@ -1,27 +1,32 @@
 package embedded
 
 import (
-	"errors"
+	"context"
 	"log/slog"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/log/tag"
 )
 
-// noise lists what the server warns about on every start on an existing file
-// and on every stop although nothing is wrong. Matched by prefix.
-var noise = []string{}
+// noise lists what the server warns about although nothing is wrong, by how the
+// message begins.
+var noise = []string{
+	// We give the frontend no HTTP port.
+	"HTTP API port has not been set",
+}
 
 // serverLog passes what the server logs at warning and above on to slog.
 type serverLog struct {
 	logger *slog.Logger
 	attrs  []any
-	fatal  *fatalLog
+	// closing is set when the server is told to stop, for this log and all made
+	// from it by With. From then on the server's parts only report that the
+	// others go away.
+	closing *atomic.Bool
 }
 
 var (
@@ -29,10 +34,9 @@ var (
 	_ log.WithLogger = (*serverLog)(nil)
 )
 
-// newServerLog returns a log that writes to logger and remembers what the
-// server called fatal.
+// newServerLog returns a log that writes to logger.
 func newServerLog(logger *slog.Logger) *serverLog {
-	return &serverLog{logger: logger, fatal: &fatalLog{}}
+	return &serverLog{logger: logger, closing: &atomic.Bool{}}
 }
 
 // Debug discards: the server's details serve its own developers.
@@ -42,44 +46,38 @@ func (l *serverLog) Debug(string, ...tag.Tag) {}
 func (l *serverLog) Info(string, ...tag.Tag) {}
 
 // Warn passes a warning on.
-func (l *serverLog) Warn(msg string, tags ...tag.Tag) { l.write(slog.LevelWarn, msg, tags) }
+func (l *serverLog) Warn(msg string, tags ...tag.Tag) { l.write(l.logger.Warn, msg, tags) }
 
 // Error passes an error on.
-func (l *serverLog) Error(msg string, tags ...tag.Tag) { l.write(slog.LevelError, msg, tags) }
+func (l *serverLog) Error(msg string, tags ...tag.Tag) { l.write(l.logger.Error, msg, tags) }
 
 // DPanic passes on what would panic in the server's own development builds.
-func (l *serverLog) DPanic(msg string, tags ...tag.Tag) { l.write(slog.LevelError, msg, tags) }
+func (l *serverLog) DPanic(msg string, tags ...tag.Tag) { l.write(l.logger.Error, msg, tags) }
 
 // Panic logs and panics; the server recovers where it means to.
 func (l *serverLog) Panic(msg string, tags ...tag.Tag) {
-	l.write(slog.LevelError, msg, tags)
+	l.write(l.logger.Error, msg, tags)
 	panic(msg)
 }
 
-// Fatal logs, remembers the cause for Start and ends the calling goroutine.
-// The server expects that it does not return; ending the whole process is not
-// a library's decision.
+// Fatal logs and panics with a fatalError. The server expects that it does not
+// return. While the server is put together, run recovers it; later nothing on
+// a SQLite store is known to call it, and going on half-dead would be worse.
 func (l *serverLog) Fatal(msg string, tags ...tag.Tag) {
-	l.write(slog.LevelError, msg, tags)
-	l.fatal.remember(msg, tags)
-	runtime.Goexit()
+	l.write(l.logger.Error, msg, tags)
+	panic(newFatalError(msg, tags))
 }
 
 // With returns a log that adds tags to every line.
 func (l *serverLog) With(tags ...tag.Tag) log.Logger {
-	return &serverLog{logger: l.logger, attrs: slices.Concat(l.attrs, attrs(tags)), fatal: l.fatal}
+	return &serverLog{logger: l.logger, attrs: slices.Concat(l.attrs, attrs(tags)), closing: l.closing}
 }
 
-func (l *serverLog) write(level slog.Level, msg string, tags []tag.Tag) {
-	if isNoise(msg) {
+func (l *serverLog) write(to func(string, ...any), msg string, tags []tag.Tag) {
+	if l.closing.Load() || isNoise(msg) {
 		return
 	}
-	msg, all := "temporal: "+msg, slices.Concat(l.attrs, attrs(tags))
-	if level >= slog.LevelError {
-		l.logger.Error(msg, all...)
-		return
-	}
-	l.logger.Warn(msg, all...)
+	to("temporal: "+msg, slices.Concat(l.attrs, attrs(tags))...)
 }
 
 func isNoise(msg string) bool {
@@ -95,37 +93,51 @@ func attrs(tags []tag.Tag) []any {
 	return out
 }
 
-// fatalLog keeps the first fatal message, so that Start can return it.
-type fatalLog struct {
-	mu  sync.Mutex
-	err error
+// fatalError is what the server called fatal.
+type fatalError struct {
+	text string
+	err  error
 }
 
-func (f *fatalLog) remember(msg string, tags []tag.Tag) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err != nil {
-		return
-	}
-	text := msg
+// newFatalError gives an error that was logged its meaning back: tags hold its
+// text only.
+func newFatalError(msg string, tags []tag.Tag) *fatalError {
+	e := &fatalError{text: msg}
 	for _, t := range tags {
-		if t.Key() != "error" {
-			continue
-		}
-		if cause, ok := t.Value().(string); ok {
-			text += ": " + cause
+		if cause, ok := t.Value().(string); ok && t.Key() == "error" {
+			e.text += ": " + cause
 		}
 	}
-	f.err = errors.New(text)
-	// The tag gives the error's text only.
-	if strings.Contains(text, syscall.EADDRINUSE.Error()) {
-		f.err = errors.Join(syscall.EADDRINUSE, f.err)
+	if strings.Contains(e.text, syscall.EADDRINUSE.Error()) {
+		e.err = syscall.EADDRINUSE
 	}
+	return e
 }
 
-// cause returns what the server called fatal, or nil.
-func (f *fatalLog) cause() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
+// Error returns the server's message.
+func (e *fatalError) Error() string { return e.text }
+
+// Unwrap returns what is known of the cause, or nil.
+func (e *fatalError) Unwrap() error { return e.err }
+
+// atLeast drops records below a level. Clients of this engine log each worker's
+// and each activity's start, which nobody asked for.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+// Enabled reports whether the level passes here and below.
+func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= h.level && h.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs keeps the filter on the derived handler.
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.level}
+}
+
+// WithGroup keeps the filter on the derived handler.
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.level}
 }

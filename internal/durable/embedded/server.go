@@ -46,6 +46,7 @@ type Server struct {
 	identity *identity
 	ports    ports
 	temporal temporal.Server
+	log      *serverLog
 	pool     *sql.DB
 	lock     *dirLock
 
@@ -83,14 +84,7 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	if s.identity, err = newIdentity(time.Now()); err != nil {
 		return nil, err
 	}
-	store := storeConfig(path, time.Now().UnixNano())
-	if s.pool, err = openPool(ctx, store, newServerLog(options.Logger)); err != nil {
-		return nil, err
-	}
-	if err := createNamespace(store, options); err != nil {
-		return nil, storeError("create the namespace in", path, err)
-	}
-	if err := s.launch(ctx, store); err != nil {
+	if err := s.launch(ctx, path); err != nil {
 		return nil, err
 	}
 	if err := s.waitReady(ctx); err != nil {
@@ -135,58 +129,76 @@ func createNamespace(store *config.SQL, options Options) error {
 	return sqliteschema.CreateNamespaces(store, namespace)
 }
 
-// launch starts the server on free ports.
-func (s *Server) launch(ctx context.Context, store *config.SQL) error {
+// launch starts the server on free ports, again if one of them was taken
+// meanwhile.
+func (s *Server) launch(ctx context.Context, path string) error {
 	for attempt := 1; ; attempt++ {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("start engine: %w", err)
-		}
 		found, err := freePorts(ctx)
 		if err != nil {
 			return err
 		}
-		s.ports = found
-		s.temporal, err = run(newServerLog(s.options.Logger), s.identity, store, found)
-		if err == nil {
-			return nil
-		}
-		if attempt == startAttempts || !errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("start engine: start the Temporal server: %w", err)
+		err = s.launchOn(ctx, path, found)
+		if err == nil || attempt == startAttempts || !errors.Is(err, syscall.EADDRINUSE) {
+			return err
 		}
 	}
 }
 
-// run starts a server in a goroutine of its own, because the server ends the
-// goroutine that meets a fatal error.
-func run(logger *serverLog, identity *identity, store *config.SQL, found ports) (temporal.Server, error) {
-	var (
-		server temporal.Server
-		err    = errors.New("it gave up without a reason")
-		done   = make(chan struct{})
-	)
-	go func() {
-		defer close(done)
-		server, err = temporal.NewServer(
-			temporal.WithConfig(serverConfig(store, found)),
-			temporal.ForServices(temporal.DefaultServices),
-			temporal.WithStaticHosts(found.hosts()),
-			temporal.WithTLSConfigFactory(identity),
-			temporal.WithDynamicConfigClient(dynamicConfig()),
-			temporal.WithCustomMetricsHandler(metrics.NoopMetricsHandler),
-			temporal.WithLogger(logger),
-		)
-		if err == nil {
-			err = server.Start()
+// launchOn starts the server on given ports, with a connection pool of its own:
+// the server does not take back what it has started when it fails in the
+// middle, and the services that it leaves behind must not write any more.
+func (s *Server) launchOn(ctx context.Context, path string, found ports) (err error) {
+	logger := newServerLog(s.options.Logger)
+	store := storeConfig(path, time.Now().UnixNano())
+	pool, err := openPool(ctx, store, logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			logger.closing.Store(true)
+			err = errors.Join(err, pool.Close())
 		}
 	}()
-	<-done
-	if err == nil {
-		return server, nil
+	if err := createNamespace(store, s.options); err != nil {
+		return storeError("create the namespace in", path, err)
 	}
-	if cause := logger.fatal.cause(); cause != nil {
-		return nil, cause
+	running, err := run(logger, s.identity, store, found)
+	if err != nil {
+		return fmt.Errorf("start engine: start the Temporal server: %w", err)
 	}
-	return nil, err
+	s.temporal, s.pool, s.ports, s.log = running, pool, found, logger
+	return nil
+}
+
+// run puts a server together and starts it. The listeners are opened while it
+// is put together, before anything runs.
+func run(logger *serverLog, identity *identity, store *config.SQL, found ports) (_ temporal.Server, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			fatal, ok := cause.(*fatalError)
+			if !ok {
+				panic(cause)
+			}
+			err = fatal
+		}
+	}()
+	server, err := temporal.NewServer(
+		temporal.WithConfig(serverConfig(store, found)),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithStaticHosts(found.hosts()),
+		temporal.WithTLSConfigFactory(identity),
+		temporal.WithDynamicConfigClient(dynamicConfig()),
+		temporal.WithCustomMetricsHandler(metrics.NoopMetricsHandler),
+		temporal.WithLogger(logger),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	return server, nil
 }
 
 // freePorts finds a free port on loopback for each service. All are held until
@@ -240,8 +252,9 @@ func (s *Server) probe(ctx context.Context) error {
 }
 
 // Dial connects a client to the server. The address and the TLS configuration
-// in the options are replaced by the server's own; an empty namespace and a nil
-// logger become the engine's. Close the client before the server.
+// in the options are replaced by the server's own; an empty namespace becomes
+// the engine's, a nil logger the engine's from warnings up. Close the client
+// before the server.
 func (s *Server) Dial(ctx context.Context, options client.Options) (client.Client, error) {
 	options.HostPort = s.ports.address(primitives.FrontendService)
 	options.ConnectionOptions.TLS = s.identity.config.Clone()
@@ -249,7 +262,7 @@ func (s *Server) Dial(ctx context.Context, options client.Options) (client.Clien
 		options.Namespace = s.options.Namespace
 	}
 	if options.Logger == nil {
-		options.Logger = sdklog.NewStructuredLogger(s.options.Logger)
+		options.Logger = sdklog.NewStructuredLogger(slog.New(atLeast{s.options.Logger.Handler(), slog.LevelWarn}))
 	}
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
@@ -286,6 +299,7 @@ func (s *Server) close() error {
 
 // stop asks the server to stop and waits a while.
 func (s *Server) stop() error {
+	s.log.closing.Store(true)
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.temporal.Stop() }()
 	timer := time.NewTimer(stopTimeout)
