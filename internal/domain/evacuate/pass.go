@@ -24,8 +24,10 @@ type Input struct {
 	Rollout string
 	Policy  fleet.EvacuationPolicy
 	Pace    fleet.Pace
-	// AcceptedOutages holds the objects (a workload's key, "Pod/namespace/name"
-	// for a bare pod) whose outage, or loss, the owner accepted.
+	// AcceptedOutages holds what owners accepted: a workload's key for its
+	// outage, and "finding-id object" for one finding ("pod-local-data
+	// Deployment/shop/web"; a bare pod is "Pod/namespace/name"). Accepting an
+	// outage is not accepting the loss of data.
 	AcceptedOutages map[string]bool
 	// Memory is what the pass before returned; the zero value starts anew, and
 	// is safe at any time: what matters is read from the world.
@@ -36,6 +38,12 @@ type Input struct {
 	// Hold, when not "", is why no new move may start (a pause, a closed
 	// window). Moves that were begun are finished.
 	Hold string
+}
+
+// accepted reports whether an owner accepted a finding about an object.
+func (in *Input) accepted(finding, object string) bool {
+	return in.AcceptedOutages[finding+" "+object] ||
+		finding == "workload-outage-unavoidable" && in.AcceptedOutages[object]
 }
 
 // Move is how a pod gets to another node.
@@ -122,9 +130,26 @@ type Memory struct {
 	Evicted map[string]time.Time `json:"evicted,omitempty"`
 	// Refusals hold what the API said no to, by action, and when to ask again.
 	Refusals map[string]Refusal `json:"refusals,omitempty"`
-	// Sent are the keys of the actions of the pass, to match Outcomes with.
-	Sent []string `json:"sent,omitempty"`
+	// Sent are the actions of the pass, to match Outcomes with.
+	Sent []Sent `json:"sent,omitempty"`
 }
+
+// Sent is what has to be known of an action when its outcome comes in.
+type Sent struct {
+	Kind     ActionKind `json:"kind"`
+	Object   string     `json:"object"`             // node, pod or workload
+	UID      string     `json:"uid,omitempty"`      // of the object
+	Workload string     `json:"workload,omitempty"` // that is moved by it
+	Owner    string     `json:"owner,omitempty"`    // the workload's uid
+	Move     Move       `json:"move,omitempty"`
+	Weight   int        `json:"weight,omitempty"`
+	Base     int        `json:"base,omitempty"`
+	Before   int        `json:"before,omitempty"`
+	At       time.Time  `json:"at,omitzero"`
+}
+
+// key tells one action from others, pass after pass.
+func (s *Sent) key() string { return string(s.Kind) + " " + s.Object + " " + s.UID }
 
 // Acted is what is remembered of a workload that was touched.
 type Acted struct {

@@ -1,0 +1,514 @@
+package evacuate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"liftlock.dev/liftlock/internal/domain/fleet"
+)
+
+// canary picks the nodes that are emptied alone first, and finds out when that
+// is over. Only workloads with pods there move meanwhile.
+func (t *turn) canary() {
+	if t.in.Pace.CanaryNodes < 1 || t.mem.CanaryDone || t.stop != "" {
+		return
+	}
+	movable := map[string]int{}
+	for _, w := range t.touched {
+		p := t.plans[w]
+		switch p.move {
+		case MoveRoll, MoveSurge, MoveEvict, MoveOrdered:
+		case MoveWait, MoveRefuse, MoveDone, MoveBlocked:
+			continue
+		}
+		for _, q := range w.leave {
+			if _, refused := p.refused[q]; !refused {
+				movable[q.Node]++
+			}
+		}
+	}
+	if len(t.mem.Canary) == 0 {
+		nodes := sortedKeys(movable)
+		slices.SortStableFunc(nodes, func(a, b string) int { return cmp.Compare(movable[a], movable[b]) })
+		t.mem.Canary = nodes[:min(len(nodes), t.in.Pace.CanaryNodes)]
+		slices.Sort(t.mem.Canary)
+	}
+	left := 0
+	for _, name := range t.mem.Canary {
+		left += movable[name]
+	}
+	for _, p := range t.moving {
+		if p.gone && slices.Contains(t.mem.Canary, p.Node) {
+			left++
+		}
+	}
+	if left == 0 && len(t.unproven) == 0 && len(t.troubles) == 0 {
+		t.mem.CanaryDone = true
+		return
+	}
+	t.canaryNodes = set(t.mem.Canary)
+}
+
+// moveAll gives every pod on a leaving node its verdict, and the pass the
+// actions that move some of them.
+func (t *turn) moveAll() {
+	slices.SortStableFunc(t.troubles, func(a, b trouble) int { return cmp.Compare(a.object+a.what, b.object+b.what) })
+	if t.stop == "" && len(t.troubles) > 0 {
+		t.stop = "waits: " + t.troubles[0].object + " was moved, and its " + t.troubles[0].what
+	}
+	if t.stop == "" && t.in.Hold != "" {
+		t.stop = t.in.Hold
+	}
+	for _, p := range t.moving {
+		if p.gone {
+			t.going(p)
+		} else if p.owner == nil {
+			t.bare(p)
+		}
+	}
+	for _, w := range t.touched {
+		t.move(w, t.plans[w])
+	}
+	slices.SortStableFunc(t.pass.Verdicts, func(a, b Verdict) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.UID, b.UID))
+	})
+}
+
+// verdict records what was decided for a pod.
+func (t *turn) verdict(p *pod, m Move, reason string) {
+	v := Verdict{Pod: p.key, UID: p.UID, Node: p.Node, Workload: p.Workload, Move: m, Reason: reason}
+	for _, b := range p.budgets {
+		v.Budgets = append(v.Budgets, b.numbers())
+	}
+	if n := t.nodes[p.Node]; n != nil && !n.Ready && m != MoveRefuse {
+		v.Reason += " (node " + p.Node + " is not Ready, so the pod serves nothing)"
+	}
+	t.pass.Verdicts = append(t.pass.Verdicts, v)
+}
+
+// verdicts records the same for several pods.
+func (t *turn) verdicts(pods []*pod, m Move, reason string) {
+	for _, p := range pods {
+		t.verdict(p, m, reason)
+	}
+}
+
+// going judges a pod that is on its way out.
+func (t *turn) going(p *pod) {
+	// The deletion timestamp is when the grace period ends.
+	const late = time.Minute
+	over := t.now.Sub(p.DeletedAt)
+	if p.DeletedAt.IsZero() || over < late {
+		t.verdict(p, MoveDone, "is terminating")
+		return
+	}
+	why, remedy := "its kubelet has not confirmed that it stopped", "look at the pod and its node; delete it with --force only when it is known to be down"
+	if n := t.nodes[p.Node]; n != nil && !n.Ready {
+		why = "node " + p.Node + " is not Ready and cannot confirm that it stopped"
+		remedy = "bring the node back, or once it is known to be down taint it node.kubernetes.io/out-of-service"
+	}
+	if len(p.Finalizers) > 0 {
+		why = fmt.Sprintf("it has finalizers: %v", p.Finalizers)
+		remedy = "see to it that the owners of its finalizers finish"
+	}
+	t.verdict(p, MoveBlocked, fmt.Sprintf("should have ended %s ago: %s", over.Truncate(time.Second), why))
+	t.pass.Findings = append(t.pass.Findings, fleet.Finding{
+		ID: "pod-stuck-terminating", Severity: fleet.Warning, Object: p.object(),
+		What: "pod " + p.key + " on node " + p.Node + " does not end", Why: why, Remedy: remedy,
+	})
+}
+
+// bare moves, or refuses, a pod without a controller.
+func (t *turn) bare(p *pod) {
+	r, findings := t.refuse(p)
+	t.pass.Findings = append(t.pass.Findings, findings...)
+	if r.move != "" {
+		t.verdict(p, r.move, r.reason)
+		return
+	}
+	if why := t.mayStart(nil, []*pod{p}, 1); why != "" {
+		t.verdict(p, MoveEvict, why)
+		return
+	}
+	t.evict(p, nil, MoveEvict, r.reason)
+}
+
+// move carries a workload's plan on by what may be done now.
+func (t *turn) move(w *workload, p plan) {
+	if p.move == MoveWait || p.move == MoveRefuse || p.move == MoveBlocked {
+		for _, q := range w.leave {
+			r, ok := p.refused[q]
+			switch {
+			case ok && r.evict:
+				t.released(w, q, r)
+			case ok:
+				t.verdict(q, r.move, r.reason)
+			default:
+				t.verdict(q, p.move, p.reason)
+			}
+		}
+		return
+	}
+	pods := make([]*pod, 0, len(w.leave))
+	for _, q := range w.leave {
+		if r, ok := p.refused[q]; ok && !r.evict {
+			t.verdict(q, r.move, r.reason)
+			continue
+		}
+		pods = append(pods, q)
+	}
+	if !w.settled() && !t.oursRolling(w) && w.ProgressFailed == "" && !w.raised() {
+		t.verdicts(pods, MoveWait, "a rollout of its own is under way; what is left of it is moved afterwards")
+		return
+	}
+	switch p.move {
+	case MoveRoll:
+		t.roll(w, p, pods)
+	case MoveSurge:
+		t.surge(w, p, pods)
+	case MoveEvict:
+		t.evictSome(w, p, pods, len(pods))
+	case MoveOrdered:
+		t.ordered(w, p, pods)
+	case MoveWait, MoveRefuse, MoveDone, MoveBlocked:
+	}
+}
+
+// released evicts a single pod that was waited for, or whose loss was agreed to.
+func (t *turn) released(w *workload, p *pod, r refusal) {
+	if why := t.mayStart(w, []*pod{p}, 1); why != "" {
+		t.verdict(p, MoveEvict, why)
+		return
+	}
+	t.evict(p, w, MoveEvict, r.reason)
+}
+
+// mayStart says why a move of pods may not start now, or "".
+func (t *turn) mayStart(w *workload, pods []*pod, weight int) string {
+	if t.stop != "" {
+		return t.stop
+	}
+	if t.canaryNodes != nil && !slices.ContainsFunc(pods, func(p *pod) bool { return t.canaryNodes[p.Node] }) &&
+		(w == nil || !slices.ContainsFunc(w.leave, func(p *pod) bool { return t.canaryNodes[p.Node] })) {
+		return "waits until canary node " + t.mem.Canary[0] + " is empty and what moved from it is healthy"
+	}
+	if t.motion > 0 && t.motion+weight > t.limit {
+		return fmt.Sprintf("waits: %d pods are in motion, and the pace is %d at once", t.motion, t.limit)
+	}
+	return ""
+}
+
+// roll restarts a workload, or follows a restart.
+func (t *turn) roll(w *workload, p plan, pods []*pod) {
+	a := t.mem.Acted[w.key]
+	switch {
+	case !w.settled():
+		t.verdicts(pods, MoveRoll, fmt.Sprintf("is being restarted: %d of %d pods are new, %d of %d it requires are Ready",
+			w.Updated, w.Replicas, w.available, t.required(w)))
+		return
+	case a.Move == MoveRoll && t.now.Sub(a.At) < staleAfter:
+		t.verdicts(pods, MoveRoll, "its restart was asked for")
+		return
+	case a.Move == MoveRoll && a.Tries >= 3:
+		t.verdicts(pods, MoveBlocked, fmt.Sprintf("was restarted %d times, and its pods still come up on leaving nodes", a.Tries))
+		return
+	}
+	if r, no := t.refused(Roll, w.key, w.UID); no {
+		t.verdicts(pods, MoveBlocked, "its restart was refused: "+r.Message)
+		return
+	}
+	if why := t.mayStart(w, pods, p.weight); why != "" {
+		t.verdicts(pods, MoveRoll, why)
+		return
+	}
+	// Without room nothing breaks, since the new pod comes first; so when
+	// nothing else moves it is tried, and an autoscaler may see it.
+	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted) {
+		t.unplaced(pods, MoveRoll, none)
+		return
+	}
+	t.do(Action{
+		Kind: Roll, Workload: w.key, UID: w.UID, Shape: p.shape, Reason: p.reason,
+		Token: t.in.Rollout + "/" + t.now.UTC().Format("20060102T150405.000Z"),
+	}, Sent{Workload: w.key, Owner: w.UID, Move: MoveRoll, Weight: p.weight, Before: w.available})
+	t.motion += p.weight
+	t.verdicts(pods, MoveRoll, p.reason)
+}
+
+// unplaced says that pods have no place to go to.
+func (t *turn) unplaced(pods []*pod, m Move, none noRoom) {
+	if none.never {
+		m = MoveBlocked
+		t.pass.Findings = append(t.pass.Findings, noNode(pods[0], none.why))
+	}
+	t.verdicts(pods, m, "has no place to go to: "+none.why)
+}
+
+// noNode is the finding for a pod that no receiving node suits.
+func noNode(p *pod, why string) fleet.Finding {
+	return fleet.Finding{
+		ID: "pod-no-node", Severity: fleet.Blocker, Object: p.object(),
+		What:   "pod " + p.key + " would find no node",
+		Why:    why,
+		Remedy: "add nodes with the labels, taints and zones that it needs, or loosen what it asks for",
+	}
+}
+
+// surge raises a workload, evicts what the larger size allows, and lets the
+// last old pods go with the scale-down, so that no pod moves twice.
+func (t *turn) surge(w *workload, p plan, pods []*pod) {
+	if !w.raised() {
+		t.raise(w, p, pods)
+		return
+	}
+	ready := 0
+	for _, q := range w.stay {
+		if t.available(q) {
+			ready++
+		}
+	}
+	if ready < len(w.stay) || len(w.leave)+len(w.stay) < int(w.Replicas) {
+		t.verdicts(pods, MoveSurge, fmt.Sprintf("%s; waits until all its other pods are Ready (%d of %d)",
+			p.reason, ready, int(w.Replicas)-len(w.leave)))
+		return
+	}
+	extra := max(1, int(w.Replicas)-w.base)
+	if w.scalerRaised() {
+		if before, ok := markedNumber(w.Scaler.Annotations, fleet.MarkScalerMin); ok {
+			extra = max(1, min(extra, int(w.Scaler.Min)-before))
+		}
+	}
+	if len(pods) > extra && t.stop == "" {
+		if t.evictSome(w, p, pods[:len(pods)-extra], len(pods)-extra) > 0 || !t.deadlocked(w) {
+			t.verdicts(pods[len(pods)-extra:], MoveSurge, "goes with the scale-down at the end")
+			return
+		}
+		t.pass.Verdicts = t.pass.Verdicts[:len(t.pass.Verdicts)-(len(pods)-extra)]
+	}
+	t.finishSurge(w, pods, min(extra, len(pods)))
+}
+
+// deadlocked reports whether a raised workload is entirely healthy and its
+// budgets still allow nothing.
+func (t *turn) deadlocked(w *workload) bool {
+	return slices.ContainsFunc(w.budgets, (*budget).stuck)
+}
+
+// finishSurge lets the scale-down take old pods: they are preferred for it
+// first, and it is asked for once the cluster shows that.
+func (t *turn) finishSurge(w *workload, pods []*pod, extra int) {
+	preferred := 0
+	for _, q := range pods[:extra] {
+		if _, ok := q.Annotations[fleet.MarkDeletionCost]; ok {
+			preferred++
+			continue
+		}
+		t.do(Action{
+			Kind: PreferDelete, Pod: q.key, UID: q.UID, Workload: w.key,
+			Reason: "the scale-down that ends the surge is to take it",
+		}, Sent{})
+	}
+	if preferred == extra {
+		t.restoreSurge(w, "all its other pods are Ready, and the scale-down takes the old ones")
+	}
+	t.verdicts(pods[:extra], MoveSurge, "goes with the scale-down that ends the surge")
+	t.verdicts(pods[extra:], MoveSurge, cmp.Or(t.stop, "waits for the next surge"))
+}
+
+// raise starts a surge.
+func (t *turn) raise(w *workload, p plan, pods []*pod) {
+	if w.shrinking() || t.scalerSlow(w) {
+		t.verdicts(pods, MoveSurge, "waits for the scale-down that ends its surge")
+		return
+	}
+	if a := t.mem.Acted[w.key]; a.Move == MoveSurge && t.now.Sub(a.At) < staleAfter && a.Looks == 0 {
+		t.verdicts(pods, MoveSurge, "its surge was asked for")
+		return
+	}
+	if r, no := t.refused(Surge, w.key, w.UID); no {
+		t.verdicts(pods, MoveBlocked, "its surge was refused: "+r.Message)
+		return
+	}
+	if why := t.mayStart(w, pods, p.surge); why != "" {
+		t.verdicts(pods, MoveSurge, why)
+		return
+	}
+	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0) {
+		t.unplaced(pods, MoveSurge, none)
+		return
+	}
+	action := Action{
+		Kind: Surge, Workload: w.key, UID: w.UID, Replicas: w.Replicas + int32(p.surge), Reason: p.reason, //nolint:gosec // bounded by the policy
+	}
+	if w.Scaler != nil {
+		action.Scaler = w.Scaler.Name
+	}
+	t.do(action, Sent{Workload: w.key, Owner: w.UID, Move: MoveSurge, Weight: p.surge, Base: w.base, Before: w.available})
+	t.motion += p.surge
+	t.verdicts(pods, MoveSurge, p.reason)
+}
+
+// scalerSlow reports whether an autoscaler that got its bounds back has yet to
+// scale down: all that is left is marked for that.
+func (t *turn) scalerSlow(w *workload) bool {
+	a, ok := t.mem.Acted[w.key]
+	if w.Scaler == nil || !ok || a.Move != MoveSurge || a.Base == 0 || int(w.Replicas) <= a.Base {
+		return false
+	}
+	const slow = 2 * time.Minute
+	return t.now.Sub(a.At) < slow && !slices.ContainsFunc(w.leave, func(p *pod) bool {
+		_, marked := p.Annotations[fleet.MarkDeletionCost]
+		return !marked
+	})
+}
+
+// evictSome evicts as many of the pods as budgets, strategy, pace and room
+// allow now, unready ones first since they serve nothing. It returns how many.
+func (t *turn) evictSome(w *workload, p plan, pods []*pod, most int) int {
+	if p.serial {
+		if why := t.unsettledSerial(w); why != "" {
+			t.verdicts(pods, p.move, why)
+			return 0
+		}
+		most = 1
+	}
+	order := slices.Clone(pods)
+	slices.SortStableFunc(order, func(a, b *pod) int {
+		return cmp.Or(cmp.Compare(readiness(a), readiness(b)), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.key, b.key))
+	})
+	sent := 0
+	for _, q := range order {
+		if sent >= most {
+			t.verdict(q, p.move, p.reason+"; waits for the one before")
+			continue
+		}
+		if t.tryEvict(w, p, q) {
+			sent++
+		}
+	}
+	return sent
+}
+
+// readiness orders pods: 0 for one that serves nothing.
+func readiness(p *pod) int {
+	if p.Ready {
+		return 1
+	}
+	return 0
+}
+
+// unsettledSerial says why the next pod of a workload that moves one by one
+// has to wait, or "".
+func (t *turn) unsettledSerial(w *workload) string {
+	for _, p := range w.pods {
+		if p.gone {
+			return "waits until pod " + p.key + " has ended"
+		}
+	}
+	if a, ok := t.mem.Acted[w.key]; ok && w.available < a.Before {
+		return fmt.Sprintf("waits until %d of its pods are Ready again (%d are)", a.Before, w.available)
+	}
+	return ""
+}
+
+// tryEvict evicts one pod if everything allows it.
+func (t *turn) tryEvict(w *workload, p plan, q *pod) bool {
+	if r, no := t.refused(Evict, q.key, q.UID); no {
+		t.verdict(q, MoveBlocked, fmt.Sprintf("its eviction was refused (%d times, tried again at %s): %s",
+			r.Times, r.Next.UTC().Format(time.TimeOnly), r.Message))
+		return false
+	}
+	if why := t.mayStart(w, []*pod{q}, 1); why != "" {
+		t.verdict(q, p.move, why)
+		return false
+	}
+	if t.available(q) && !p.accepted && w.available-1 < t.keeps(w) {
+		t.verdict(q, p.move, fmt.Sprintf("waits: %d of its pods are Ready and %d are required", w.available, t.keeps(w)))
+		return false
+	}
+	ok, costs, why := q.admits()
+	if !ok {
+		t.verdict(q, p.move, "waits: "+why)
+		return false
+	}
+	if n, none := t.place(q); n == nil {
+		t.unplaced([]*pod{q}, p.move, none)
+		return false
+	}
+	if costs {
+		q.budgets[0].left--
+	}
+	t.evict(q, w, p.move, p.reason)
+	return true
+}
+
+// keeps is how many available pods a move must leave of a workload.
+func (t *turn) keeps(w *workload) int { return t.required(w) }
+
+// evict sends the eviction of a pod.
+func (t *turn) evict(p *pod, w *workload, m Move, reason string) {
+	s := Sent{Move: m, Weight: 1}
+	a := Action{Kind: Evict, Pod: p.key, UID: p.UID, Node: p.Node, Workload: p.Workload, Reason: reason}
+	if w != nil {
+		s.Workload, s.Owner, s.Before = w.key, w.UID, w.available
+		if t.available(p) {
+			w.available--
+		}
+	}
+	if t.do(a, s) {
+		t.motion++
+	}
+	t.verdict(p, m, reason)
+}
+
+// ordered moves pods whose successors need the same name or volume.
+func (t *turn) ordered(w *workload, p plan, pods []*pod) {
+	if !p.serial {
+		t.evictSome(w, p, pods, len(pods))
+		return
+	}
+	if why := t.unreadyElsewhere(w); why != "" {
+		t.verdicts(pods, MoveOrdered, why)
+		return
+	}
+	order := slices.Clone(pods)
+	slices.SortStableFunc(order, func(a, b *pod) int {
+		return cmp.Or(cmp.Compare(readiness(a), readiness(b)), cmp.Compare(ordinal(b.Name), ordinal(a.Name)), cmp.Compare(a.key, b.key))
+	})
+	tried := false
+	for _, q := range order {
+		if tried {
+			t.verdict(q, MoveOrdered, "waits for its turn: "+p.reason)
+			continue
+		}
+		tried = true
+		t.tryEvict(w, p, q)
+	}
+}
+
+// unreadyElsewhere says which pod of a StatefulSet has to be back before the
+// next may go, or "".
+func (t *turn) unreadyElsewhere(w *workload) string {
+	for _, p := range w.pods {
+		if p.gone {
+			return "waits until pod " + p.key + " has ended"
+		}
+	}
+	if n := len(w.leave) + len(w.stay); n < int(w.Replicas) {
+		return fmt.Sprintf("waits until all its pods exist (%d of %d)", n, w.Replicas)
+	}
+	for _, p := range w.stay {
+		if !t.available(p) {
+			return "waits until pod " + p.key + " is Ready"
+		}
+		for _, name := range p.Claims {
+			c := t.claims[p.Namespace+"/"+name]
+			if c != nil && len(c.AttachedTo) > 0 && !slices.Contains(c.AttachedTo, p.Node) {
+				return "waits until volume " + name + " is attached to node " + p.Node
+			}
+		}
+	}
+	return ""
+}
