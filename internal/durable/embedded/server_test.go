@@ -4,16 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/common/primitives"
@@ -167,6 +170,18 @@ func TestStrangersAreRefused(t *testing.T) {
 		}
 	}
 
+	// Nothing else listens, and nothing beyond loopback.
+	var want []string
+	for _, service := range services {
+		want = append(want, s.ports.address(service))
+	}
+	slices.Sort(want)
+	if got := listening(t); got != nil {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("listening (-want +got):\n%s", diff)
+		}
+	}
+
 	// Through the client, without TLS.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -175,6 +190,38 @@ func TestStrangersAreRefused(t *testing.T) {
 		c.Close()
 		t.Error("a client without a certificate is let in")
 	}
+}
+
+// listening returns the addresses on which this process accepts TCP
+// connections, or nil on systems that do not tell.
+func listening(t *testing.T) []string {
+	t.Helper()
+	const listens = "0A" // TCP_LISTEN
+	mine := map[string]bool{}
+	for _, target := range openFiles("socket:[") {
+		mine[strings.TrimSuffix(strings.TrimPrefix(target, "socket:["), "]")] = true
+	}
+	var out []string
+	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		content, err := os.ReadFile(table)
+		if err != nil {
+			return nil
+		}
+		for line := range strings.Lines(string(content)) {
+			fields := strings.Fields(line)
+			if len(fields) < 10 || fields[3] != listens || !mine[fields[9]] {
+				continue
+			}
+			var a, b, c, d, port int
+			if _, err := fmt.Sscanf(fields[1], "%02X%02X%02X%02X:%04X", &d, &c, &b, &a, &port); err != nil {
+				out = append(out, fields[1]) // an IPv6 address
+				continue
+			}
+			out = append(out, fmt.Sprintf("%d.%d.%d.%d:%d", a, b, c, d, port))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func withProtocol(config *tls.Config) *tls.Config {

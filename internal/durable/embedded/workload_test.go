@@ -30,7 +30,7 @@ const (
 // signal, and returns what all of them added up to.
 func climb(ctx workflow.Context, steps int) (int, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 5 * time.Second,
+		StartToCloseTimeout: time.Second, // what a kill in the middle costs
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond},
 	})
 	sum := 0
@@ -70,7 +70,10 @@ func (s steps) taken(t *testing.T) int {
 
 // startWorker runs a worker for climb until the returned function is called.
 func startWorker(c client.Client, dir string) (func(), error) {
-	w := worker.New(c, testTaskQueue, worker.Options{WorkerStopTimeout: time.Second})
+	w := worker.New(c, testTaskQueue, worker.Options{
+		WorkerStopTimeout:            time.Second,
+		StickyScheduleToStartTimeout: time.Second, // likewise
+	})
 	w.RegisterWorkflow(climb)
 	w.RegisterActivityWithOptions(steps{dir: dir}.Step, activity.RegisterOptions{Name: "Step"})
 	if err := w.Start(); err != nil {
@@ -82,8 +85,9 @@ func startWorker(c client.Client, dir string) (func(), error) {
 // begin starts climb, or finds it running or done from an earlier process.
 func begin(ctx context.Context, c client.Client) (client.WorkflowRun, error) {
 	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:        testWorkflowID,
-		TaskQueue: testTaskQueue,
+		ID:                  testWorkflowID,
+		TaskQueue:           testTaskQueue,
+		WorkflowTaskTimeout: time.Second, // likewise
 	}, climb, testSteps)
 }
 
