@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
@@ -45,9 +46,23 @@ func startupTaint(n *fleet.Node) string {
 	return ""
 }
 
-// capacity says what keeps a node from being capacity in fact, or "". elsewhere
-// holds the DaemonSets that run on nodes which stay.
-func (wd *world) capacity(name string, daemons map[string][]*pod, elsewhere map[string]bool) string {
+// youth is how long a node may lack the pod of a DaemonSet that so far runs on
+// leaving nodes only: the DaemonSet controller needs a moment. Later it is
+// taken that the DaemonSet does not want the node.
+const youth = 2 * time.Minute
+
+// daemonSets are the DaemonSets' pods by node.
+type daemonSets struct {
+	pods map[string][]*pod
+	// likely are DaemonSets with a pod on every leaving node, so that a node
+	// made in their likeness will have one too, sorted.
+	likely []string
+	// elsewhere are those that run on nodes which stay.
+	elsewhere map[string]bool
+}
+
+// capacity says what keeps a node from being capacity in fact, or "".
+func (wd *world) capacity(name string, daemons daemonSets) string {
 	n := wd.nodes[name]
 	switch {
 	case n == nil:
@@ -64,7 +79,7 @@ func (wd *world) capacity(name string, daemons map[string][]*pod, elsewhere map[
 		return "node " + name + " still has the taint " + key
 	}
 	has := map[string]bool{}
-	for _, p := range daemons[name] {
+	for _, p := range daemons.pods[name] {
 		if p.gone {
 			continue
 		}
@@ -73,28 +88,47 @@ func (wd *world) capacity(name string, daemons map[string][]*pod, elsewhere map[
 			return "pod " + p.key + " of " + p.owner.key + " on node " + name + " is not Ready"
 		}
 	}
-	for _, key := range sortedKeys(elsewhere) {
-		if !has[key] && wd.everywhereLeaving(key, daemons) {
+	if !wd.receiving[name] {
+		return "" // a node of another kind has its own DaemonSets
+	}
+	for _, key := range daemons.likely {
+		if !has[key] && (daemons.elsewhere[key] || wd.now.Sub(n.CreatedAt) < youth) {
 			return "node " + name + " has no pod of " + key + " yet"
 		}
 	}
 	return ""
 }
 
-// everywhereLeaving reports whether a DaemonSet has a pod on each leaving node,
-// so that a node made in their likeness will have one as well.
-func (wd *world) everywhereLeaving(key string, daemons map[string][]*pod) bool {
-	some := false
+// daemons finds the DaemonSets' pods.
+func (wd *world) daemons() daemonSets {
+	d := daemonSets{pods: map[string][]*pod{}, elsewhere: map[string]bool{}}
+	leaving := 0
 	for name := range wd.leaving {
-		if n := wd.nodes[name]; n == nil || !n.Ready {
+		if n := wd.nodes[name]; n != nil && n.Ready {
+			leaving++
+		}
+	}
+	for _, key := range sortedKeys(wd.workloads) {
+		w := wd.workloads[key]
+		if w.Kind != fleet.DaemonSet {
 			continue
 		}
-		if !slices.ContainsFunc(daemons[name], func(p *pod) bool { return p.owner.key == key }) {
-			return false
+		on := map[string]bool{}
+		for _, p := range w.pods {
+			d.pods[p.Node] = append(d.pods[p.Node], p)
+			switch n := wd.nodes[p.Node]; {
+			case n == nil:
+			case !wd.leaving[p.Node]:
+				d.elsewhere[key] = true
+			case n.Ready:
+				on[p.Node] = true
+			}
 		}
-		some = true
+		if leaving > 0 && len(on) == leaving {
+			d.likely = append(d.likely, key)
+		}
 	}
-	return some
+	return d
 }
 
 // room is what is free on the nodes that moved pods may go to.
@@ -115,24 +149,9 @@ type roomNode struct {
 // newRoom works out which nodes can take pods, and how much is free on them.
 func (wd *world) newRoom() *room {
 	r := &room{}
-	daemons := map[string][]*pod{}
-	elsewhere := map[string]bool{}
-	for _, w := range wd.workloads {
-		if w.Kind != fleet.DaemonSet {
-			continue
-		}
-		for _, p := range w.pods {
-			daemons[p.Node] = append(daemons[p.Node], p)
-			if !wd.leaving[p.Node] && p.Node != "" {
-				elsewhere[w.key] = true
-			}
-		}
-	}
-	for _, list := range daemons {
-		slices.SortFunc(list, func(a, b *pod) int { return cmp.Compare(a.key, b.key) })
-	}
+	daemons := wd.daemons()
 	for _, name := range sortedKeys(wd.receiving) {
-		if why := wd.capacity(name, daemons, elsewhere); why != "" {
+		if why := wd.capacity(name, daemons); why != "" {
 			r.missing = append(r.missing, why)
 		}
 	}
@@ -141,11 +160,7 @@ func (wd *world) newRoom() *room {
 		if wd.leaving[name] {
 			continue
 		}
-		needs := elsewhere
-		if !wd.receiving[name] {
-			needs = nil // a node of another kind has its own DaemonSets
-		}
-		if wd.capacity(name, daemons, needs) != "" {
+		if wd.capacity(name, daemons) != "" {
 			continue
 		}
 		n := wd.nodes[name]
