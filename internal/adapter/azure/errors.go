@@ -62,16 +62,17 @@ func (a act) failed(ctx context.Context, err error) error {
 		return pe
 	}
 	pe.Message = scrub(err.Error())
+	pe.Code, pe.Remedy = rollout.CodeUnavailable, "check the address of the cloud, the network and the proxy; it will be tried again"
+	why := err
 	if ce, ok := errors.AsType[*credentialError](err); ok {
 		if ce.refused() {
 			pe.Code, pe.Remedy = rollout.CodeUnauthorized, "check the identity of the Fleet file and what it needs on this machine, then retry"
-		} else {
-			pe.Code, pe.Remedy = rollout.CodeUnavailable, "the sign-in service did not answer; it will be tried again"
+			return pe
 		}
-		return pe
+		pe.Remedy = "the sign-in service did not answer; it will be tried again"
+		why = errors.Join(err, ce.transport)
 	}
-	pe.Code, pe.Remedy = rollout.CodeUnavailable, "check the address of the cloud, the network and the proxy; it will be tried again"
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](why); ok {
 		pe.Remedy = "give the certificate authority that signed the endpoint's certificate as caFile of the cloud"
 	}
 	return pe

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -55,7 +56,9 @@ type request struct {
 func newFakeARM(t *testing.T) *fakeARM {
 	t.Helper()
 	f := &fakeARM{t: t, answers: map[string][]answer{}}
-	f.server = httptest.NewTLSServer(f)
+	f.server = httptest.NewUnstartedServer(f)
+	f.server.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are part of the tests
+	f.server.StartTLS()
 	t.Cleanup(f.server.Close)
 	return f
 }

@@ -17,12 +17,16 @@ type refusal struct {
 	// codes are all codes in it, the outermost first: its own, its subcode,
 	// those of its details and those that are quoted within messages.
 	codes []string
+	// parts counts what was read of it.
+	parts int
 }
 
 // Limits of what is read of an error, which may come from anybody in between.
 const (
 	maxErrorDepth = 6
 	maxErrorCodes = 32
+	maxErrorParts = 200
+	maxErrorText  = 8 * maxMessage // of one text, in bytes
 )
 
 // quotedCode finds the codes of other services that AKS quotes in its messages:
@@ -62,8 +66,8 @@ func parseRefusal(status int, headerCode string, body []byte) refusal {
 		var parts map[string]json.RawMessage
 		if json.Unmarshal(body, &parts) == nil {
 			outer.Error = parts["error"]
-		} else if r.message == "" {
-			r.message = string(body)
+		} else {
+			r.say(string(body))
 		}
 	}
 	switch {
@@ -97,7 +101,7 @@ func parseRefusal(status int, headerCode string, body []byte) refusal {
 
 // read adds an error object, or a list of them, and what is nested in it.
 func (r *refusal) read(raw json.RawMessage, depth int) {
-	if depth > maxErrorDepth || len(raw) == 0 {
+	if r.parts++; depth > maxErrorDepth || r.parts > maxErrorParts || len(raw) == 0 {
 		return
 	}
 	var list []json.RawMessage
@@ -154,9 +158,9 @@ func (r *refusal) add(code string) {
 
 // say appends to the message what it does not say yet.
 func (r *refusal) say(text string) {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(text[:min(len(text), maxErrorText)])
 	switch {
-	case text == "" || strings.Contains(r.message, text) || len(r.message) > 4*maxMessage:
+	case text == "" || strings.Contains(r.message, text) || len(r.message) > maxErrorText:
 	case r.message == "":
 		r.message = text
 	default:
