@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"unicode"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
@@ -56,6 +57,7 @@ func HTML(w io.Writer, r Report) error {
 		"counted":  counted,
 		"words":    kindWords,
 		"px":       func(x float64) string { return fmt.Sprintf("%.1f", x) },
+		"signed":   signed,
 		"add":      func(a, b float64) float64 { return a + b },
 		"half":     func(a float64) float64 { return a / 2 },
 		"short":    shorten,
@@ -68,10 +70,19 @@ func HTML(w io.Writer, r Report) error {
 	if err := tmpl.Execute(&text, newPage(whole(r))); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if _, err := w.Write(text.Bytes()); err != nil {
+	if _, err := w.Write(bytes.Map(visible, text.Bytes())); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// visible drops characters that steer instead of being seen: a name that holds
+// one could turn the direction of the text around it.
+func visible(c rune) rune {
+	if unicode.IsControl(c) && c != '\n' && c != '\t' || unicode.Is(unicode.Bidi_Control, c) {
+		return -1
+	}
+	return c
 }
 
 // newPage gathers what the template shows.
@@ -130,7 +141,7 @@ func (s Cluster) Nearest() string {
 		return "–"
 	}
 	l := s.Availability.Lowest[0]
-	return fmt.Sprintf("%+d", l.Lowest-l.floor())
+	return signed(l.Lowest - l.floor())
 }
 
 // Versions says from where to where a pool went, without what did not change.

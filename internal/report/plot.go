@@ -68,7 +68,7 @@ const (
 	marginTop   = 98.0
 	marginEnd   = 176.0
 	bulletWidth = 120.0
-	worstRows   = 8
+	worstRows   = 5
 	// noMargin is from where on a margin stands for "nothing is near its floor".
 	noMargin = 1000
 )
@@ -174,11 +174,7 @@ func (p *plot) drawMargin(axis scale, samples []Sample) {
 	}, p.Right, p.Zero)
 	step := max(1, (high-low+3)/4)
 	for m := (low / step) * step; m <= high; m += step {
-		label := fmt.Sprintf("%+d", m)
-		if m == 0 {
-			label = "0"
-		}
-		p.Grid = append(p.Grid, rule{place(float64(m)), label})
+		p.Grid = append(p.Grid, rule{place(float64(m)), signed(m)})
 	}
 }
 

@@ -124,6 +124,9 @@ func TestHostileTexts(t *testing.T) {
 			t.Errorf("HTML contains %q", bad)
 		}
 	}
+	if strings.ContainsAny(page, "\u202e\x1b") {
+		t.Error("HTML contains characters that steer")
+	}
 	if n := strings.Count(page, "</style>"); n != 1 {
 		t.Errorf("HTML has %d ends of style, want 1", n)
 	}

@@ -30,6 +30,9 @@ const (
 	breakShare = 0.25
 	// Work closer together than this share of the time with work is one stretch.
 	margin = 0.02
+	// edge is how far from the end of the axis the last tick stays, so that its
+	// label is not cut off.
+	edge = 22.0
 )
 
 // newScale makes an axis from x0 to x1 over a time, in which work says when
@@ -204,7 +207,7 @@ func (s scale) ticks(apart float64) []tick {
 				continue
 			}
 			x := s.x(t)
-			if x-lastX < apart*0.9 {
+			if x-lastX < apart*0.9 || x > s.stretches[len(s.stretches)-1].x1-edge {
 				continue
 			}
 			mark := tick{X: x, Label: t.Format(layout)}

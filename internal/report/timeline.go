@@ -136,16 +136,16 @@ func newTimeline(r Report) timeline {
 		y += bandHead
 		for _, c := range inRing(r, ring.Name) {
 			for _, row := range rows(c, detailed <= maxLanes) {
-				height := laneTall
+				height, letters := laneTall, 15
 				if detailed > maxLanes {
-					height = laneShort
+					height, letters = laneShort, 32
 				}
 				of := c.Name
 				if row.name != "" {
 					of += ", " + row.name
 				}
 				t.Lanes = append(t.Lanes, lane{
-					Y: y, Height: height, Middle: y + height/2, Cluster: shorten(row.cluster, 15), Name: shorten(row.name, 14),
+					Y: y, Height: height, Middle: y + height/2, Cluster: shorten(row.cluster, letters), Name: shorten(row.name, 14),
 					Bars: bars(r, axis, row.spans, of, used),
 				})
 				y += height + laneGap
@@ -157,9 +157,11 @@ func newTimeline(r Report) timeline {
 		t.Bands = append(t.Bands, b)
 	}
 	t.Bottom = y
+	t.Ticks, t.Gaps = axis.ticks(86), axis.gaps()
 	t.Height = y + 6
-	t.Ticks = axis.ticks(86)
-	t.Gaps = axis.gaps()
+	if len(t.Gaps) > 0 {
+		t.Height += 14
+	}
 	for _, g := range groups {
 		if used[g.Class] {
 			t.Legend = append(t.Legend, g)

@@ -63,6 +63,14 @@ func counted(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// signed writes a difference with its sign, nothing before zero.
+func signed(n int) string {
+	if n == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%+d", n)
+}
+
 // tally is what the clusters of a report add up to.
 type tally struct {
 	Clusters, Succeeded    int
