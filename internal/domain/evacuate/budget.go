@@ -88,9 +88,11 @@ func (b *budget) requires(w *workload) int {
 func (b *budget) shared() bool { return len(b.selected) > 1 }
 
 // stuck reports whether the budget's own status says that it allows nothing
-// although every pod it expects is healthy.
+// although every pod it expects is healthy. Right after an eviction none is
+// allowed either; then fewer are wanted than are healthy.
 func (b *budget) stuck() bool {
-	return b.Fresh && b.ExpectedPods > 0 && b.CurrentHealthy >= b.ExpectedPods && b.DisruptionsAllowed <= 0
+	return b.Fresh && b.ExpectedPods > 0 && b.DisruptionsAllowed <= 0 &&
+		b.CurrentHealthy >= b.ExpectedPods && b.DesiredHealthy >= b.CurrentHealthy
 }
 
 // numbers are the budget's own numbers.

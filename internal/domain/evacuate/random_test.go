@@ -98,13 +98,14 @@ func evacuateRandom(t *testing.T, seed uint64) bool {
 	partial := rng.IntN(2) == 0
 	randomCluster(k, rng)
 	k.settle()
+	k.lag = []int{0, 30, 60}[rng.IntN(3)]
 	leaving = old
 	if partial {
 		leaving = old[:1+rng.IntN(len(old)-1)]
 	}
 	k.count(func(p *toyPod) bool { return slices.Contains(leaving, p.Node) })
 	green := k.addNodes("green", len(leaving)+1)
-	r := &run{k: k, ticks: [2]int{1, 1 + rng.IntN(4)}, in: Input{
+	r := &run{k: k, ticks: [2]int{rng.IntN(2), 1 + rng.IntN(4)}, in: Input{
 		Leaving: leaving, Receiving: green, Rollout: "r1", Policy: lenient, AcceptedOutages: map[string]bool{},
 		Pace: fleet.Pace{
 			MaxInMotion: fleet.Amount{Percent: []int{10, 30, 100}[rng.IntN(3)]}, CanaryNodes: rng.IntN(2), HealthPasses: rng.IntN(3),

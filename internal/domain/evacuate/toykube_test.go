@@ -35,6 +35,8 @@ type toyKube struct {
 	// floor is what no workload may fall below: the lower of what it requires
 	// and what was Ready at the start.
 	floor map[string]int
+	// lag is the chance in percent that a controller misses a tick.
+	lag int
 	// down names the workloads whose outage was accepted.
 	down map[string]bool
 	// onLeaving counts the pods of workloads that have to move.
@@ -311,6 +313,9 @@ func (k *toyKube) tick() {
 	}
 	k.rng.Shuffle(len(controllers), func(i, j int) { controllers[i], controllers[j] = controllers[j], controllers[i] })
 	for _, c := range controllers {
+		if k.lag > 0 && k.rng.IntN(100) < k.lag {
+			continue // its watch is behind
+		}
 		c.run()
 		k.check(c.name)
 	}

@@ -133,8 +133,8 @@ func (wd *world) indexBudgets() map[string][]*budget {
 func (wd *world) indexPods(budgets map[string][]*budget) {
 	for i := range wd.in.Snapshot.Pods {
 		fp := &wd.in.Snapshot.Pods[i]
-		if fp.Finished() {
-			continue
+		if fp.Finished() || fp.Mirror {
+			continue // the first need nothing any more, the others are their kubelet's
 		}
 		p := &pod{Pod: fp, key: fp.Key(), leaving: wd.leaving[fp.Node], gone: !fp.DeletedAt.IsZero()}
 		if at, ok := wd.in.Memory.Evicted[fp.UID]; ok && wd.now.Sub(at) < staleAfter {
@@ -167,9 +167,6 @@ func (wd *world) indexPods(budgets map[string][]*budget) {
 
 // counts reports whether the pod is one that an evacuation has to move.
 func (p *pod) counts() bool {
-	if p.Mirror {
-		return false
-	}
 	return p.owner == nil || p.owner.Kind != fleet.DaemonSet
 }
 
@@ -261,15 +258,14 @@ func (wd *world) available(p *pod) bool {
 // settled reports whether the workload's controller has nothing under way: it
 // has seen the latest spec, and every pod is of the latest template.
 func (w *workload) settled() bool {
-	if !w.Settled {
-		return false
-	}
 	switch w.Kind {
 	case fleet.Deployment:
-		return w.Updated >= w.Replicas && w.Updated >= w.Current
+		return w.Settled && w.Updated >= w.Replicas && w.Updated >= w.Current
 	case fleet.StatefulSet:
-		return w.Strategy == "OnDelete" || w.Partition > 0 || w.Updated >= w.Current
-	case fleet.ReplicaSet, fleet.DaemonSet, fleet.Job, fleet.Other:
+		return w.Settled && (w.Strategy == "OnDelete" || w.Partition > 0 || w.Updated >= w.Current)
+	case fleet.ReplicaSet:
+		return w.Settled
+	case fleet.DaemonSet, fleet.Job, fleet.Other:
 	}
 	return true
 }
