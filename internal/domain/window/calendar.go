@@ -160,7 +160,7 @@ func (w *zoned) spans(from, until time.Time) []span {
 			continue
 		}
 		start := date.Add(time.Duration(w.Start) * time.Minute)
-		s := span{first(start, w.zone), first(start.Add(w.Duration), w.zone)}
+		s := span{First(start, w.zone), First(start.Add(w.Duration), w.zone)}
 		if s.from.Before(s.until) && s.until.After(from) && s.from.Before(until) {
 			res = append(res, s)
 		}
@@ -173,24 +173,6 @@ func (w *zoned) spans(from, until time.Time) []span {
 func wall(t time.Time) time.Time {
 	_, offset := t.Zone()
 	return t.UTC().Add(time.Duration(offset) * time.Second)
-}
-
-// first returns the first moment at which the clock on the wall shows that
-// time or a later one: the moment itself, the earlier of two where clocks went
-// back, the end of the gap where they went forward.
-func first(clock time.Time, zone *time.Location) time.Time {
-	// No zone was ever further than 16 hours from UTC, so the clock has not
-	// shown that time yet.
-	at := clock.Add(-16 * time.Hour)
-	for {
-		local := at.In(zone)
-		_, offset := local.Zone()
-		_, end := local.ZoneBounds()
-		if moment := later(at, clock.Add(-time.Duration(offset)*time.Second)); end.IsZero() || moment.Before(end) {
-			return moment.UTC()
-		}
-		at = end
-	}
 }
 
 // merge sorts spans and joins those that touch.
