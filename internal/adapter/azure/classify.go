@@ -56,6 +56,7 @@ var rules = []rule{
 		codes: []string{"NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged"}, code: rollout.CodeControlPlaneAloneRefused,
 		remedy: "AKS upgrades this control plane only together with its pools: switch the cluster's upgrade channel off, or upgrade it as a whole",
 	},
+	{says: says(`control[- ]plane[- ]only upgrade .{0,40}not (allowed|supported)`), code: rollout.CodeControlPlaneAloneRefused, remedy: "AKS leaves this version only together with all pools: upgrade the cluster as a whole"},
 	{codes: []string{"SubnetIsFull", "InsufficientSubnetSize", "SubnetIPsExhausted"}, code: rollout.CodeAddresses, remedy: remedyAddresses},
 	{says: says(`enough capacity for .*IP addresses|insufficient (free )?IP addresses|not enough IP addresses`), code: rollout.CodeAddresses, remedy: remedyAddresses},
 	{codes: []string{"InvalidLoadBalancerProfileAllocatedOutboundPorts"}, code: rollout.CodeAddresses, remedy: "give the load balancer more outbound addresses or fewer ports per node; surge nodes count too"},
@@ -96,7 +97,7 @@ var rules = []rule{
 	{statuses: []int{http.StatusForbidden}, code: rollout.CodeUnauthorized, remedy: remedyRights},
 
 	// The state of things.
-	{says: says(`\b(is|are|has been|currently) (in )?\W?stopped|in (a |the )?\W?stopped\W? (power )?state|power ?state .{0,30}stopped|start the cluster|cluster is not running`), call: true, code: rollout.CodeStopped, remedy: "start the cluster, then retry"},
+	{says: says(`\b(is|are|has been|currently) (in )?\W?stopped|in (a |the )?\W?stopped\W? (power )?state|power ?state.{0,30}stopped|start the cluster|cluster is not running`), call: true, code: rollout.CodeStopped, remedy: "start the cluster, then retry"},
 	{codes: []string{"AKSOperationPreemptedByDelete", "OperationPreemptedByDelete"}, ended: true, code: rollout.CodeFailed, remedy: "somebody deletes it: look whether it still exists"},
 	{codes: []string{"AKSOperationPreempted", "OperationPreempted"}, ended: true, code: rollout.CodeFailed, remedy: "another operation took its place: wait for that one, then retry"},
 	{says: says(`in progress|aks-pending-operation|another operation|being (deleted|updated|created)|is (currently )?(upgrading|updating|creating|deleting|scaling|starting|stopping|canceling)`), statuses: []int{http.StatusConflict, http.StatusBadRequest}, code: rollout.CodeBusy, remedy: remedyBusy},

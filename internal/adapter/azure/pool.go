@@ -3,10 +3,8 @@ package azure
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v9"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -120,17 +118,19 @@ func (p *Provider) UpgradePool(ctx context.Context, cluster fleet.Cluster, pool 
 	state := text(props.ProvisioningState)
 	runs := running(props.CurrentOrchestratorVersion, props.OrchestratorVersion)
 	asked, _ := wholeVersion(text(props.OrchestratorVersion))
-	pinned := snapshotID == "" || props.CreationData != nil && strings.EqualFold(text(props.CreationData.SourceResourceID), snapshotID)
 	switch {
 	case !fleet.Settled(state):
-		if asked == to && pinned {
+		if asked == to && (snapshotID == "" || pinnedTo(props, snapshotID)) {
 			return rollout.Operation{}, nil // on its way
 		}
 		return rollout.Operation{}, busy(a, state)
-	case strings.EqualFold(state, succeededState) && runs == to && pinned:
-		return rollout.Operation{}, nil
 	case to.Less(runs):
 		return rollout.Operation{}, a.refuse(rollout.CodeSkew, "pools never go back: choose a version above", "it runs %s already", runs)
+	case strings.EqualFold(state, succeededState) && runs == to:
+		has, err := p.hasImage(ctx, props, snapshotID)
+		if has || err != nil {
+			return rollout.Operation{}, err
+		}
 	case stopped(props.PowerState):
 		return rollout.Operation{}, a.refuse(rollout.CodeStopped, "start the pool, then retry", "the pool is stopped")
 	}
@@ -149,14 +149,26 @@ func (p *Provider) UpgradePool(ctx context.Context, cluster fleet.Cluster, pool 
 	return p.writePool(ctx, t, kindUpgradePool, a, cluster.ID, pool.Name, had)
 }
 
-// snapshotHeader pins a node image upgrade to a snapshot. The SDK has no field
-// for it; the Azure CLI sends it the same way.
-const snapshotHeader = "AKSSnapshotId"
+// pinnedTo reports whether a pool was last asked for a snapshot's image.
+func pinnedTo(props *poolProperties, snapshotID string) bool {
+	return props.CreationData != nil && strings.EqualFold(text(props.CreationData.SourceResourceID), snapshotID)
+}
+
+// hasImage reports whether a pool has the node image of a snapshot; any image
+// will do for none.
+func (p *Provider) hasImage(ctx context.Context, props *poolProperties, snapshotID string) (bool, error) {
+	if snapshotID == "" {
+		return true, nil
+	}
+	image, _, err := p.SnapshotImage(ctx, snapshotID)
+	return err == nil && strings.EqualFold(image, text(props.NodeImageVersion)), err
+}
 
 const upgradingImageState = "UpgradingNodeImageVersion"
 
-// UpgradeNodeImage implements rollout.Provider. The call takes no ETag; the
-// pool's is compared before it.
+// UpgradeNodeImage implements rollout.Provider. The newest image has a call of
+// its own, which takes no ETag: the pool's is compared before it. A snapshot's
+// image is written to the pool.
 func (p *Provider) UpgradeNodeImage(ctx context.Context, cluster fleet.Cluster, pool fleet.Pool, snapshotID string) (rollout.Operation, error) {
 	a, t, had, err := p.onPool(ctx, cluster, pool.Name, "upgrade node image")
 	if err != nil {
@@ -165,42 +177,50 @@ func (p *Provider) UpgradeNodeImage(ctx context.Context, cluster fleet.Cluster, 
 	props := had.Properties
 	state := text(props.ProvisioningState)
 	switch {
-	case strings.EqualFold(state, upgradingImageState):
-		return rollout.Operation{}, nil // on its way
 	case !fleet.Settled(state):
+		underWay := snapshotID == "" && strings.EqualFold(state, upgradingImageState) || snapshotID != "" && pinnedTo(props, snapshotID)
+		if underWay {
+			return rollout.Operation{}, nil
+		}
 		return rollout.Operation{}, busy(a, state)
 	case stopped(props.PowerState):
 		return rollout.Operation{}, a.refuse(rollout.CodeStopped, "start the pool, then retry", "the pool is stopped")
 	}
-	wanted := ""
-	if snapshotID != "" {
-		if wanted, _, err = p.SnapshotImage(ctx, snapshotID); err != nil {
+	if strings.EqualFold(state, succeededState) {
+		has, err := p.hasWantedImage(ctx, t, a, pool.Name, props, snapshotID)
+		if has || err != nil {
 			return rollout.Operation{}, err
 		}
-	} else {
-		profile, err := t.pools.GetUpgradeProfile(ctx, t.group, t.name, pool.Name, nil)
-		if err != nil {
-			return rollout.Operation{}, a.failed(ctx, err)
-		}
-		if profile.Properties != nil {
-			wanted = text(profile.Properties.LatestNodeImageVersion)
-		}
-	}
-	if strings.EqualFold(state, succeededState) && wanted != "" && strings.EqualFold(wanted, text(props.NodeImageVersion)) {
-		return rollout.Operation{}, nil
 	}
 	if err := unchanged(a, pool.ETag, props.ETag); err != nil {
 		return rollout.Operation{}, err
 	}
-	call := ctx
 	if snapshotID != "" {
-		call = policy.WithHTTPHeader(ctx, http.Header{snapshotHeader: []string{snapshotID}})
+		props.CreationData = creationData(snapshotID)
+		return p.writePool(ctx, t, kindNodeImage, a, cluster.ID, pool.Name, had)
 	}
-	poller, err := t.pools.BeginUpgradeNodeImageVersion(call, t.group, t.name, pool.Name, nil)
+	poller, err := t.pools.BeginUpgradeNodeImageVersion(ctx, t.group, t.name, pool.Name, nil)
 	if err != nil {
 		return rollout.Operation{}, a.failed(ctx, err)
 	}
 	return begun(ctx, p, kindNodeImage, handle{Call: callNodeImage, Cluster: cluster.ID, Pool: pool.Name}, a, poller)
+}
+
+// hasWantedImage reports whether a pool has the snapshot's image or, for none,
+// the newest.
+func (p *Provider) hasWantedImage(ctx context.Context, t target, a act, pool string, props *poolProperties, snapshotID string) (bool, error) {
+	if snapshotID != "" {
+		return p.hasImage(ctx, props, snapshotID)
+	}
+	profile, err := t.pools.GetUpgradeProfile(ctx, t.group, t.name, pool, nil)
+	if err != nil {
+		return false, a.failed(ctx, err)
+	}
+	newest := ""
+	if profile.Properties != nil {
+		newest = text(profile.Properties.LatestNodeImageVersion)
+	}
+	return newest != "" && strings.EqualFold(newest, text(props.NodeImageVersion)), nil
 }
 
 // SetAutoscaler implements rollout.Provider. Switched off, the pool keeps the
