@@ -233,10 +233,10 @@ func (w *workload) cannotRaise(k int) string {
 		return w.Manager + " would put its number of replicas back"
 	case w.Scaler == nil:
 		return ""
-	case w.Scaler.Kind != "HorizontalPodAutoscaler":
+	case w.Scaler.Kind != "HorizontalPodAutoscaler" && w.Scaler.Kind != "ScaledObject":
 		return "its number of replicas belongs to the " + w.Scaler.Kind + " " + w.Scaler.Name
 	case int(w.Scaler.Max) < w.base+k:
-		return fmt.Sprintf("its HorizontalPodAutoscaler %s allows %d replicas at most", w.Scaler.Name, w.Scaler.Max)
+		return fmt.Sprintf("its %s %s allows %d replicas at most", w.Scaler.Kind, w.Scaler.Name, w.Scaler.Max)
 	}
 	return ""
 }

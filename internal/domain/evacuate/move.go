@@ -160,7 +160,11 @@ func (t *turn) move(w *workload, p plan) {
 		pods = append(pods, q)
 	}
 	if !w.settled() && !t.oursRolling(w) && w.ProgressFailed == "" && !w.raised() {
-		t.verdicts(pods, MoveWait, "a rollout of its own is under way; what is left of it is moved afterwards")
+		if a, ok := t.mem.Acted[w.key]; ok {
+			t.verdicts(pods, a.Move, "waits until its controller has caught up")
+		} else {
+			t.verdicts(pods, MoveWait, "a rollout of its own is under way; what is left of it is moved afterwards")
+		}
 		return
 	}
 	switch p.move {
@@ -450,7 +454,7 @@ func (t *turn) keeps(w *workload) int { return t.required(w) }
 // evict sends the eviction of a pod.
 func (t *turn) evict(p *pod, w *workload, m Move, reason string) {
 	s := Sent{Move: m, Weight: 1}
-	a := Action{Kind: Evict, Pod: p.key, UID: p.UID, Node: p.Node, Workload: p.Workload, Reason: reason}
+	a := Action{Kind: Evict, Pod: p.key, UID: p.UID, Workload: p.Workload, Reason: reason}
 	if w != nil {
 		s.Workload, s.Owner, s.Before = w.key, w.UID, w.available
 		if t.available(p) {

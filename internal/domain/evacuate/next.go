@@ -226,7 +226,7 @@ func (t *turn) transit(w *workload) int { return max(0, w.base-w.available) }
 // missing is how many pods a workload lacks of what it had.
 func (t *turn) missing(w *workload, a Acted) int {
 	want := min(w.base, a.Before)
-	if w.Kind == fleet.Other && w.Replicas == 0 && t.now.Sub(a.At) < patience {
+	if w.Kind == fleet.Other && t.now.Sub(a.At) < patience {
 		want = a.Before // its controller does not say how many it wants
 	}
 	return max(0, want-w.available)
@@ -323,7 +323,7 @@ func (t *turn) receive() {
 		if n == nil || t.leaving[name] {
 			continue
 		}
-		if n.Unschedulable && t.in.Rollout != "" && n.Annotations[fleet.MarkCordoned] == t.in.Rollout {
+		if n.Unschedulable && n.Annotations[fleet.MarkCordoned] != "" {
 			t.do(Action{Kind: Uncordon, Node: name, UID: n.UID, Reason: "pods are to move here"}, Sent{})
 		}
 		if tainted(n) {

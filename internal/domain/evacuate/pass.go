@@ -24,10 +24,9 @@ type Input struct {
 	Rollout string
 	Policy  fleet.EvacuationPolicy
 	Pace    fleet.Pace
-	// AcceptedOutages holds what owners accepted: a workload's key for its
-	// outage, and "finding-id object" for one finding ("pod-local-data
-	// Deployment/shop/web"; a bare pod is "Pod/namespace/name"). Accepting an
-	// outage is not accepting the loss of data.
+	// AcceptedOutages holds what owners accepted: AcceptKey of a finding, or a
+	// workload's key alone for its outage. Accepting an outage is not accepting
+	// the loss of data.
 	AcceptedOutages map[string]bool
 	// Memory is what the pass before returned; the zero value starts anew, and
 	// is safe at any time: what matters is read from the world.
@@ -39,6 +38,10 @@ type Input struct {
 	// window). Moves that were begun are finished.
 	Hold string
 }
+
+// AcceptKey is the key under which an accepted finding goes into
+// Input.AcceptedOutages.
+func AcceptKey(f fleet.Finding) string { return f.ID + " " + f.Object }
 
 // accepted reports whether an owner accepted a finding about an object.
 func (in *Input) accepted(finding, object string) bool {

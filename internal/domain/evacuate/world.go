@@ -212,8 +212,8 @@ func (wd *world) base(w *workload) int {
 			return a.Base
 		}
 	}
-	if w.Kind == fleet.Other && w.Replicas == 0 {
-		return len(w.leave) + len(w.stay)
+	if w.Kind == fleet.Other {
+		return len(w.leave) + len(w.stay) // how many it wants is not known
 	}
 	return int(w.Replicas)
 }
@@ -262,7 +262,9 @@ func (w *workload) settled() bool {
 	case fleet.Deployment:
 		return w.Settled && w.Updated >= w.Replicas && w.Updated >= w.Current
 	case fleet.StatefulSet:
-		return w.Settled && (w.Strategy == "OnDelete" || w.Partition > 0 || w.Updated >= w.Current)
+		// A pod that ends counts as current and no longer as updated.
+		going := len(w.pods) - len(w.leave) - len(w.stay)
+		return w.Settled && (w.Strategy == "OnDelete" || w.Partition > 0 || int(w.Updated)+going >= int(w.Current))
 	case fleet.ReplicaSet:
 		return w.Settled
 	case fleet.DaemonSet, fleet.Job, fleet.Other:
@@ -273,7 +275,7 @@ func (w *workload) settled() bool {
 // ours reports whether the pod was made by a restart of this rollout.
 func (wd *world) ours(p *pod) bool {
 	value, ok := p.Annotations[fleet.MarkRestarted]
-	return ok && wd.in.Rollout != "" && strings.HasPrefix(value, wd.in.Rollout)
+	return ok && wd.in.Rollout != "" && (value == wd.in.Rollout || strings.HasPrefix(value, wd.in.Rollout+"/"))
 }
 
 // ordinal is the number at the end of a StatefulSet pod's name, or -1.
