@@ -1,0 +1,638 @@
+package azure_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"liftlock.dev/liftlock/internal/adapter/azure"
+	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/rollout"
+	"liftlock.dev/liftlock/sim"
+	"liftlock.dev/liftlock/sim/aks"
+	"liftlock.dev/liftlock/sim/aks/akstest"
+	"liftlock.dev/liftlock/sim/fault"
+	"liftlock.dev/liftlock/sim/scenario"
+)
+
+// The contract of rollout.Provider, held against a service that behaves as AKS
+// does, through the real SDK, TLS and sign-in.
+
+const (
+	subscription = "00000000-0000-4000-8000-000000000001"
+	clusterID    = "/subscriptions/00000000-0000-4000-8000-000000000001/resourcegroups/rg/providers/microsoft.containerservice/managedclusters/c"
+)
+
+const world = `name: conformance
+subscriptions:
+- {id: 00000000-0000-4000-8000-000000000001, name: one, resourceGroups: [rg, other]}
+regions:
+- name: westeurope
+  versions:
+  - {version: 1.33.13, longTermOnly: true}
+  - {version: 1.34.4}
+  - {version: 1.35.4, default: true}
+  - {version: 1.36.3}
+  - {version: 1.37.1, preview: true}
+  nodeImages:
+    AKSUbuntu-2204gen2containerd: [202610.12.0, 202611.09.0]
+throttling: {off: true} # throttling
+timing: {minute: 10ms}
+pageSize: 1
+clusters:
+- name: c
+  subscription: one
+  resourceGroup: rg
+  location: westeurope
+  version: 1.34.4 # cluster
+  tags: {Env: test}
+  properties: {networkProfile: {networkPlugin: azure, networkPluginMode: overlay}, autoUpgradeProfile: {nodeOSUpgradeChannel: NodeImage}} # properties
+  pools:
+  - {name: system, mode: System, count: 1, vmSize: Standard_D2s_v5}
+  - {name: apps, count: 3, vmSize: Standard_D4s_v5, zones: ["1", "2", "3"], labels: {workload: apps}, taints: ["team=a:NoSchedule"], properties: {maxPods: 110, enableAutoScaling: true, minCount: 2, maxCount: 6, tags: {owner: shop}}} # apps
+- name: spare
+  subscription: one
+  resourceGroup: other
+  location: westeurope
+  version: 1.35.4
+  tags: {Env: prod}
+  pools:
+  - {name: system, mode: System, count: 1, vmSize: Standard_D2s_v5}
+`
+
+// harness is a simulated Azure and two providers for it, as two processes have
+// them: one acts, the other polls.
+type harness struct {
+	*testing.T
+	server   *sim.Server
+	kube     *akstest.Kubernetes
+	provider *azure.Provider
+	other    *azure.Provider
+}
+
+// newHarness brings the world up with pairs of old and new text replaced.
+func newHarness(t *testing.T, replace ...string) *harness {
+	t.Helper()
+	text := world
+	for i := 0; i+1 < len(replace); i += 2 {
+		changed := strings.Replace(text, replace[i], replace[i+1], 1)
+		if changed == text {
+			t.Fatalf("%q is not in the world", replace[i])
+		}
+		text = changed
+	}
+	sc, err := scenario.Parse("world.yaml", []byte(text), fstest.MapFS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{T: t, kube: akstest.New()}
+	h.server, err = sim.Start(t.Context(), sim.Options{Scenario: sc, Kubernetes: h.kube, StateDir: t.TempDir(), Unwatched: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := h.server.Close(ctx); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	h.provider, h.other = h.newProvider(), h.newProvider()
+	return h
+}
+
+func (h *harness) newProvider() *azure.Provider {
+	h.Helper()
+	at := h.server.Endpoint()
+	p, err := azure.New(h.Context(), azure.Options{
+		Cloud:    fleet.Cloud{Name: "Custom", ResourceManager: at.ARMEndpoint, Audience: at.Audience, ActiveDirectory: at.AuthorityHost, CAFile: at.CAFile},
+		Identity: fleet.Identity{Kind: "WorkloadIdentity", TenantID: at.TenantID, ClientID: at.ClientID, TokenFile: at.TokenFile},
+		HTTP:     azure.HTTPOptions{MaxRetries: 2, RetryDelay: time.Millisecond},
+	})
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(p.Close)
+	return p
+}
+
+func (h *harness) cluster() fleet.Cluster {
+	h.Helper()
+	c, err := h.other.Cluster(h.Context(), clusterID)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return c
+}
+
+func (h *harness) pool(name string) fleet.Pool {
+	h.Helper()
+	c := h.cluster()
+	p := c.Pool(name)
+	if p == nil {
+		h.Fatalf("no pool %s", name)
+	}
+	return *p
+}
+
+// started fails where an operation was refused or is none.
+func (h *harness) started(op rollout.Operation, err error) rollout.Operation {
+	h.Helper()
+	if err != nil || op == (rollout.Operation{}) {
+		h.Fatalf("nothing was started: %v", err)
+	}
+	return op
+}
+
+// nothing fails where something was started or refused.
+func (h *harness) nothing(op rollout.Operation, err error) {
+	h.Helper()
+	if err != nil || op != (rollout.Operation{}) {
+		h.Errorf("got operation %q, %v; want none", op.Kind, err)
+	}
+}
+
+// refused fails where the code is another.
+func (h *harness) refused(want rollout.Code, err error) *rollout.ProviderError {
+	h.Helper()
+	pe, ok := errors.AsType[*rollout.ProviderError](err)
+	if !ok || pe.Code != want {
+		h.Fatalf("got %v, want %s", err, want)
+	}
+	if pe.Object == "" || pe.Doing == "" || pe.Message == "" || pe.Remedy == "" {
+		h.Errorf("it does not say what, on which object, why and what to do: %+v", pe)
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if strings.Contains(e.Error(), "&h=") || strings.Contains(e.Error(), "Bearer ey") {
+			h.Errorf("a secret shows in %v", e)
+		}
+	}
+	return pe
+}
+
+// finish polls as another process does, after the operation went through a
+// store, until it ends.
+func (h *harness) finish(op rollout.Operation) error {
+	h.Helper()
+	stored, err := json.Marshal(op)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var restored rollout.Operation
+	if err := json.Unmarshal(stored, &restored); err != nil {
+		h.Fatal(err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for time.Now().Before(deadline) {
+		status, err := h.other.Poll(h.Context(), restored)
+		if err != nil && !status.Done {
+			h.Fatalf("polling: %v", err)
+		}
+		if status.Done {
+			return err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-h.Context().Done():
+			h.Fatal(h.Context().Err())
+		}
+	}
+	h.Fatal("the operation does not end")
+	return nil
+}
+
+// done carries an operation to its good end.
+func (h *harness) done(op rollout.Operation, err error) {
+	h.Helper()
+	if err := h.finish(h.started(op, err)); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func version(s string) fleet.Version { return fleet.MustParseVersion(s) }
+
+func TestConformanceDiscovery(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	names := func(sources ...fleet.Source) []string {
+		t.Helper()
+		clusters, err := h.provider.Discover(t.Context(), sources)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, c := range clusters {
+			names = append(names, c.Name)
+		}
+		return names
+	}
+	for _, test := range []struct {
+		source fleet.Source
+		want   []string
+	}{
+		{fleet.Source{Subscription: subscription}, []string{"spare", "c"}}, // by id: other before rg
+		{fleet.Source{Subscription: subscription, ResourceGroups: []string{"RG"}}, []string{"c"}},
+		{fleet.Source{Subscription: subscription, Tags: map[string]string{"env": "P*"}}, []string{"spare"}},
+		{fleet.Source{Subscription: subscription, Exclude: []string{"?"}}, []string{"spare"}},
+	} {
+		if diff := cmp.Diff(test.want, names(test.source)); diff != "" {
+			t.Errorf("%+v: %s", test.source, diff)
+		}
+	}
+	_, err := h.provider.Discover(t.Context(), []fleet.Source{{Subscription: "00000000-0000-4000-8000-00000000dead"}})
+	h.refused(rollout.CodeUnauthorized, err)
+	_, err = h.provider.Discover(t.Context(), []fleet.Source{{Subscription: subscription, ResourceGroups: []string{"missing"}}})
+	h.refused(rollout.CodeNotFound, err)
+
+	c := h.cluster()
+	if c.ID != clusterID || c.Version != version("1.34.4") || c.ProvisioningState != "Succeeded" || c.Stopped || c.ETag == "" || c.NodeOSUpgradeChannel != "NodeImage" || c.MaxPools < 8 || c.NodeResourceGroup == "" || c.Endpoint == "" {
+		t.Errorf("cluster %+v", c)
+	}
+	p := h.pool("apps")
+	if p.Count != 3 || p.Autoscaler == nil || *p.Autoscaler != (fleet.Autoscaler{Min: 2, Max: 6}) || p.Version != version("1.34.4") || p.Image == "" || len(p.Zones) != 3 || p.Labels["workload"] != "apps" || p.Tags["owner"] != "shop" || len(p.Taints) != 1 || p.MaxPods != 110 || p.ETag == "" {
+		t.Errorf("pool %+v", p)
+	}
+	offers, err := h.provider.Offers(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(offers.ControlPlane) != 1 || offers.ControlPlane[0].Version != version("1.35.4") || len(offers.Region) != 5 || !offers.Region[0].LongTermOnly || !offers.Region[4].Preview || len(offers.NodeImages) != 2 {
+		t.Errorf("offers %+v", offers)
+	}
+	kubeconfig, err := h.provider.Kubeconfig(t.Context(), c)
+	if err != nil || !strings.Contains(string(kubeconfig), "kind: Config") {
+		t.Errorf("kubeconfig %q, %v", kubeconfig, err)
+	}
+	if _, err := h.provider.Cluster(t.Context(), strings.Replace(clusterID, "managedclusters/c", "managedclusters/gone", 1)); rollout.CodeOf(err) != rollout.CodeNotFound {
+		t.Errorf("gone: %v", err)
+	}
+}
+
+func TestConformanceControlPlane(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	before := h.cluster()
+	release := h.kube.Cluster("c").Hold("version")
+	defer release()
+	op := h.started(h.provider.UpgradeControlPlane(t.Context(), before, version("1.35.4")))
+
+	// Again, as after a crash: not made twice.
+	h.nothing(h.other.UpgradeControlPlane(t.Context(), before, version("1.35.4")))
+	_, err := h.other.UpgradeControlPlane(t.Context(), before, version("1.36.3"))
+	h.refused(rollout.CodeBusy, err)
+	_, err = h.other.UpgradePool(t.Context(), before, fleet.Pool{Name: "apps"}, version("1.34.5"), "", "")
+	h.refused(rollout.CodeBusy, err)
+	if what, busy := ptr(h.cluster()).Busy(); !busy {
+		t.Errorf("not busy: %s", what)
+	}
+	if status, err := h.other.Poll(t.Context(), op); err != nil || status.Done {
+		t.Errorf("poll: %+v, %v", status, err)
+	}
+	release()
+	if err := h.finish(op); err != nil {
+		t.Fatal(err)
+	}
+	after := h.cluster()
+	if after.Version != version("1.35.4") || after.Pool("apps").Version != version("1.34.4") || after.Pool("apps").Image != before.Pool("apps").Image {
+		t.Errorf("after: %+v", after)
+	}
+	h.nothing(h.provider.UpgradeControlPlane(t.Context(), before, version("1.35.4")))
+	_, err = h.provider.UpgradeControlPlane(t.Context(), before, version("1.36.3"))
+	h.refused(rollout.CodeChanged, err)
+	h.done(h.provider.UpgradeControlPlane(t.Context(), after, version("1.36.3")))
+	_, err = h.provider.UpgradeControlPlane(t.Context(), h.cluster(), version("1.35.4"))
+	h.refused(rollout.CodeSkew, err)
+	if labels := h.pool("apps"); labels.Labels["workload"] != "apps" || labels.Tags["owner"] != "shop" || labels.Autoscaler == nil {
+		t.Errorf("a control plane upgrade changed the pool: %+v", labels)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestConformanceControlPlaneRefusals(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		replace []string
+		prepare func(h *harness)
+		to      string
+		want    rollout.Code
+	}{
+		{name: "two minors", to: "1.36.3", want: rollout.CodeNotOffered},
+		{name: "never offered", to: "1.35.99", want: rollout.CodeNotOffered},
+		{name: "withdrawn meanwhile", prepare: func(h *harness) {
+			h.fault(fault.Fault{Effect: fault.VersionWithdrawn, Region: "westeurope", Version: "1.35.4"})
+		}, want: rollout.CodeNotOffered},
+		{name: "removed API in use", prepare: func(h *harness) {
+			h.kube.Cluster("c").Use("flowcontrol.apiserver.k8s.io.flowschemas.v1beta3")
+		}, want: rollout.CodeDeprecatedAPI},
+		{name: "upgrade channel", replace: []string{"nodeOSUpgradeChannel: NodeImage", "upgradeChannel: patch"}, want: rollout.CodeControlPlaneAloneRefused},
+		{name: "few pools", replace: []string{"autoUpgradeProfile:", "maxAgentPools: 1, autoUpgradeProfile:"}, want: rollout.CodeControlPlaneAloneRefused},
+		{name: "unsupported version", replace: []string{"{version: 1.34.4}", "{version: 1.34.4, longTermOnly: true}"}, want: rollout.CodeControlPlaneAloneRefused},
+		{name: "pools too old", replace: []string{"1.34.4 # cluster", "1.36.3", "name: apps,", "name: apps, version: 1.33.13,", "preview: true", "preview: false"}, to: "1.37.1", want: rollout.CodeSkew},
+		{name: "stopped", replace: []string{"version: 1.34.4 # cluster", "version: 1.34.4\n  stopped: true"}, want: rollout.CodeStopped},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, test.replace...)
+			if test.prepare != nil {
+				test.prepare(h)
+			}
+			to := "1.35.4"
+			if test.to != "" {
+				to = test.to
+			}
+			_, err := h.provider.UpgradeControlPlane(t.Context(), h.cluster(), version(to))
+			h.refused(test.want, err)
+		})
+	}
+}
+
+// fault puts a fault in force; one of the world has struck when it returns.
+func (h *harness) fault(f fault.Fault) {
+	h.Helper()
+	if _, err := h.server.AddFault(f); err != nil {
+		h.Fatal(err)
+	}
+	if f.Effect.Class() != fault.WorldClass {
+		return
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		offers, err := h.other.Offers(h.Context(), fleet.Cluster{ID: clusterID, Location: "westeurope"})
+		if err == nil && !slices.ContainsFunc(offers.Region, func(o fleet.OfferedVersion) bool { return o.Version == version(f.Version) }) {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	h.Fatal("the fault does not strike")
+}
+
+func TestConformanceChannels(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "nodeOSUpgradeChannel: NodeImage", "upgradeChannel: patch, nodeOSUpgradeChannel: NodeImage")
+	before := h.cluster()
+	h.done(h.provider.SetChannels(t.Context(), before, "none", "None"))
+	c := h.cluster()
+	if c.UpgradeChannel != "none" || c.NodeOSUpgradeChannel != "None" || c.Version != before.Version || len(c.Pools) != 2 {
+		t.Errorf("off: %+v", c)
+	}
+	h.nothing(h.provider.SetChannels(t.Context(), before, "none", "None"))
+	h.done(h.provider.UpgradeControlPlane(t.Context(), c, version("1.35.4")))
+	h.done(h.provider.SetChannels(t.Context(), h.cluster(), before.UpgradeChannel, before.NodeOSUpgradeChannel))
+	if c := h.cluster(); c.UpgradeChannel != "patch" || c.NodeOSUpgradeChannel != "NodeImage" {
+		t.Errorf("restored: %+v", c)
+	}
+}
+
+func TestConformancePools(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "1.34.4 # cluster", "1.35.4", "name: apps,", "name: apps, version: 1.34.4,")
+	c := h.cluster()
+	like := *c.Pool("apps")
+
+	// A proven image travels as a snapshot.
+	h.done(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("system"), ""))
+	h.nothing(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("system"), ""))
+	id, err := h.provider.SnapshotPool(t.Context(), c, *c.Pool("system"), "proven")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := h.other.SnapshotPool(t.Context(), c, *c.Pool("system"), "proven"); err != nil || again != id {
+		t.Errorf("again: %q, %v", again, err)
+	}
+	_, err = h.provider.SnapshotPool(t.Context(), c, like, "proven")
+	h.refused(rollout.CodeInvalid, err)
+	image, created, err := h.provider.SnapshotImage(t.Context(), id)
+	if err != nil || image != h.pool("system").Image || created.IsZero() || image == like.Image {
+		t.Fatalf("snapshot holds %q of %v: %v", image, created, err)
+	}
+
+	want := like
+	want.Name, want.Version, want.SnapshotID, want.Autoscaler, want.ETag = "appsb", version("1.35.4"), id, nil, ""
+	want.Tags = map[string]string{"owner": "shop", "liftlock-for": "apps"}
+	release := h.kube.Cluster("c").Hold("add")
+	defer release()
+	op := h.started(h.provider.CreatePool(t.Context(), c, like, want))
+	h.nothing(h.other.CreatePool(t.Context(), c, like, want))
+	release()
+	if err := h.finish(op); err != nil {
+		t.Fatal(err)
+	}
+	h.nothing(h.provider.CreatePool(t.Context(), c, like, want))
+	got := h.pool("appsb")
+	want.Image, want.ETag, want.ProvisioningState = image, got.ETag, "Succeeded"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the new pool differs: %s", diff)
+	}
+	other := want
+	other.Tags = map[string]string{"liftlock-for": "system"}
+	_, err = h.provider.CreatePool(t.Context(), c, like, other)
+	h.refused(rollout.CodeInvalid, err)
+
+	// The autoscaler moves over.
+	h.done(h.provider.SetAutoscaler(t.Context(), c, like, nil))
+	h.nothing(h.provider.SetAutoscaler(t.Context(), c, like, nil))
+	if p := h.pool("apps"); p.Autoscaler != nil || p.Count != 3 || p.Version != version("1.34.4") || p.Image != like.Image {
+		t.Errorf("autoscaler off: %+v", p)
+	}
+	bounds := &fleet.Autoscaler{Min: 2, Max: 6}
+	h.done(h.provider.SetAutoscaler(t.Context(), c, h.pool("appsb"), bounds))
+	h.nothing(h.provider.SetAutoscaler(t.Context(), c, h.pool("appsb"), bounds))
+	if p := h.pool("appsb"); p.Autoscaler == nil || *p.Autoscaler != *bounds || p.SnapshotID != id || p.Image != image {
+		t.Errorf("autoscaler on: %+v", p)
+	}
+
+	_, err = h.provider.DeletePool(t.Context(), c, like) // it was changed since
+	h.refused(rollout.CodeChanged, err)
+	hold := h.kube.Cluster("c").Hold("remove")
+	defer hold()
+	op = h.started(h.provider.DeletePool(t.Context(), c, h.pool("apps")))
+	h.nothing(h.other.DeletePool(t.Context(), c, like))
+	hold()
+	if err := h.finish(op); err != nil {
+		t.Fatal(err)
+	}
+	h.nothing(h.provider.DeletePool(t.Context(), c, like))
+	if now := h.cluster(); now.Pool("apps") != nil || now.Pool("appsb") == nil {
+		t.Errorf("pools %+v", now.Pools)
+	}
+	if status, err := h.provider.Poll(t.Context(), op); err != nil || !status.Done {
+		t.Errorf("an operation that ended long ago: %+v, %v", status, err)
+	}
+}
+
+func TestConformanceInPlace(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "1.34.4 # cluster", "1.35.4", "name: apps,", "name: apps, version: 1.34.4,")
+	c := h.cluster()
+	kube := h.kube.Cluster("c")
+	for name, node := range kube.Nodes() {
+		if node.Labels["workload"] == "apps" {
+			kube.Block(name, aks.BlockedPod{Namespace: "shop", Pod: "web-1", Budget: "web", Message: "Cannot evict pod as it would violate the pod's disruption budget."})
+		}
+	}
+	// The provider's own drain gives up; the pool stays Failed until it is resumed.
+	err := h.finish(h.started(h.provider.UpgradePool(t.Context(), c, *c.Pool("apps"), version("1.35.4"), "1", "")))
+	if pe := h.refused(rollout.CodeDrainFailed, err); !strings.Contains(pe.Message, "web") || pe.Object != "pool apps of c" {
+		t.Errorf("error %+v", pe)
+	}
+	p := h.pool("apps")
+	if p.ProvisioningState != "Failed" || !strings.Contains(p.ProvisioningError, "pdb web") {
+		t.Errorf("pool %+v", p)
+	}
+	for name := range kube.Nodes() {
+		kube.Block(name, aks.BlockedPod{})
+	}
+	h.done(h.provider.Reconcile(t.Context(), c, &p))
+	h.nothing(h.provider.Reconcile(t.Context(), c, &p))
+	h.nothing(h.provider.Reconcile(t.Context(), c, nil))
+	if p = h.pool("apps"); p.Version != version("1.35.4") || p.ProvisioningState != "Succeeded" || p.Count != 3 || p.Autoscaler == nil {
+		t.Errorf("pool %+v", p)
+	}
+	h.nothing(h.provider.UpgradePool(t.Context(), c, *c.Pool("apps"), version("1.35.4"), "1", ""))
+	_, err = h.provider.UpgradePool(t.Context(), c, p, version("1.36.3"), "", "")
+	h.refused(rollout.CodeSkew, err) // never ahead of its control plane
+	_, err = h.provider.UpgradePool(t.Context(), c, p, version("1.34.4"), "", "")
+	h.refused(rollout.CodeSkew, err)
+}
+
+// A snapshot pins the image of an upgrade, and of an image upgrade alone.
+func TestConformancePinnedImage(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "name: system, mode: System,", `name: system, image: "202610.12.0", mode: System,`, "[202610.12.0, 202611.09.0]", "[202610.05.0, 202610.12.0, 202611.09.0]",
+		"count: 3,", "image: 202610.05.0, count: 3,")
+	c := h.cluster()
+	id, err := h.provider.SnapshotPool(t.Context(), c, *c.Pool("system"), "proven")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proven := c.Pool("system").Image
+	h.done(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("apps"), id))
+	if p := h.pool("apps"); p.Image != proven || p.Version != version("1.34.4") || p.SnapshotID != id {
+		t.Errorf("pinned: %+v", p)
+	}
+	h.nothing(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("apps"), id))
+	h.nothing(h.provider.UpgradePool(t.Context(), c, *c.Pool("apps"), version("1.34.4"), "", id))
+	h.done(h.provider.UpgradeNodeImage(t.Context(), c, h.pool("apps"), ""))
+	if p := h.pool("apps"); p.Image == proven {
+		t.Errorf("newest: %+v", p)
+	}
+}
+
+func TestConformanceLimits(t *testing.T) {
+	t.Parallel()
+	t.Run("quota", func(t *testing.T) {
+		t.Parallel()
+		h := newHarness(t, "throttling: {off: true}", "quotas:\n- {subscription: one, region: westeurope, family: standardDSv5Family, limit: 16}\nthrottling: {off: true}")
+		c := h.cluster()
+		op, err := h.provider.CreatePool(t.Context(), c, *c.Pool("apps"), fleet.Pool{Name: "appsb", Version: version("1.34.4"), Count: 3, Tags: map[string]string{"liftlock-for": "apps"}})
+		if err == nil {
+			err = h.finish(op)
+		}
+		h.refused(rollout.CodeQuota, err)
+	})
+	t.Run("addresses", func(t *testing.T) {
+		t.Parallel()
+		subnet := "/subscriptions/" + subscription + "/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/nodes"
+		h := newHarness(t, "throttling: {off: true}", "subnets:\n- {id: "+subnet+", cidr: 10.0.0.0/28}\nthrottling: {off: true}",
+			"properties: {maxPods: 110,", "properties: {vnetSubnetID: "+subnet+", maxPods: 110,")
+		c := h.cluster()
+		op, err := h.provider.CreatePool(t.Context(), c, *c.Pool("apps"), fleet.Pool{Name: "appsb", Version: version("1.34.4"), Count: 40, Tags: map[string]string{"liftlock-for": "apps"}})
+		if err == nil {
+			err = h.finish(op)
+		}
+		h.refused(rollout.CodeAddresses, err)
+	})
+	t.Run("throttled", func(t *testing.T) {
+		t.Parallel()
+		h := newHarness(t)
+		c := h.cluster()
+		h.fault(fault.Fault{Effect: fault.Throttle, Match: fault.Match{Operation: "AgentPools_CreateOrUpdate"}, RetryAfter: 90})
+		_, err := h.provider.SetAutoscaler(t.Context(), c, *c.Pool("apps"), nil)
+		if pe := h.refused(rollout.CodeThrottled, err); pe.RetryAfter != 90*time.Second {
+			t.Errorf("RetryAfter %s", pe.RetryAfter)
+		}
+	})
+	t.Run("failing operation", func(t *testing.T) {
+		t.Parallel()
+		h := newHarness(t)
+		c := h.cluster()
+		h.fault(fault.Fault{Effect: fault.OperationFails, Match: fault.Match{Pool: "apps"}, Code: "ReconcileVMSSAgentPoolFailed", Message: "VMSSAgentPoolReconciler retry failed: Code='ZonalAllocationFailed' Message='Allocation failed.'"})
+		h.refused(rollout.CodeCapacity, h.finish(h.started(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("apps"), ""))))
+	})
+}
+
+func TestConformanceTrouble(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	c := h.cluster()
+	h.fault(fault.Fault{Effect: fault.Unreachable, Match: fault.Match{Operation: "ManagedClusters_Get"}})
+	if got := h.cluster(); got.ETag != c.ETag {
+		t.Error("one reset is retried")
+	}
+	h.fault(fault.Fault{Effect: fault.Unreachable, Match: fault.Match{Operation: "ManagedClusters_Get"}, Times: 20, ID: "down"})
+	_, err := h.provider.Cluster(t.Context(), clusterID)
+	h.refused(rollout.CodeUnavailable, err)
+	h.server.RemoveFault("down")
+	h.fault(fault.Fault{Effect: fault.Error, Match: fault.Match{Operation: "ManagedClusters_Get"}, Status: 503, Code: "ServiceUnavailable", Message: "busy", Times: 3})
+	_, err = h.provider.Cluster(t.Context(), clusterID)
+	h.refused(rollout.CodeUnavailable, err)
+	h.fault(fault.Fault{Effect: fault.Unauthorized, Match: fault.Match{Operation: "ManagedClusters_Get"}})
+	_, err = h.provider.Cluster(t.Context(), clusterID)
+	h.refused(rollout.CodeUnauthorized, err)
+	h.fault(fault.Fault{Effect: fault.Error, Match: fault.Match{Operation: "ManagedClusters_CreateOrUpdate"}, Status: 409, Code: "ScopeLocked", Message: "The scope is locked."})
+	_, err = h.provider.UpgradeControlPlane(t.Context(), c, version("1.35.4"))
+	h.refused(rollout.CodeLocked, err)
+
+	// A write whose answer was lost is found again, not repeated.
+	release := h.kube.Cluster("c").Hold("version")
+	defer release()
+	op := h.started(h.provider.UpgradeControlPlane(t.Context(), c, version("1.35.4")))
+	h.nothing(h.newProvider().UpgradeControlPlane(t.Context(), c, version("1.35.4")))
+	release()
+	if err := h.finish(op); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A cluster that disappears while it is upgraded is found to be gone.
+func TestConformanceClusterDeleted(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	c := h.cluster()
+	release := h.kube.Cluster("c").Hold("version")
+	defer release()
+	op := h.started(h.provider.UpgradeControlPlane(t.Context(), c, version("1.35.4")))
+	if _, err := h.server.AddFault(fault.Fault{Effect: fault.ClusterDeleted, Match: fault.Match{Cluster: "c"}}); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if _, err := h.provider.Cluster(t.Context(), clusterID); rollout.CodeOf(err) == rollout.CodeNotFound {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if status, err := h.other.Poll(t.Context(), op); status.Done && err == nil {
+		t.Error("the operation ended well")
+	}
+	for name, err := range map[string]error{
+		"upgrade": second(h.provider.UpgradeControlPlane(t.Context(), c, version("1.35.4"))),
+		"pool":    second(h.provider.UpgradePool(t.Context(), c, c.Pools[1], version("1.34.5"), "", "")),
+		"offers":  second(h.provider.Offers(t.Context(), c)),
+	} {
+		if rollout.CodeOf(err) != rollout.CodeNotFound {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
