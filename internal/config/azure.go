@@ -187,8 +187,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// selects reports whether a selector finds clusters only in subscriptions that
-// are no source.
+// subscriptions checks those of a selector, which must be among the sources.
 func (c *checker) subscriptions(path string, ids []string, sources []fleet.Source) []string {
 	var res []string
 	for i, id := range ids {

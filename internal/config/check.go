@@ -27,22 +27,16 @@ func (c *checker) bad(path, what, remedy string) {
 	if c.broken[path] {
 		return
 	}
-	s, ok := c.places[path]
-	for p := path; !ok && p != ""; s, ok = c.places[p] {
+	s, given := c.places[path]
+	value := ""
+	if given && (s.node.kind == scalar || len(s.node.entries)+len(s.node.items) == 0) {
+		value = shown(s.node, path)
+	}
+	for p := path; !given; s, given = c.places[p] {
 		p = parent(p)
-		s.shown = ""
 	}
-	if s.at.line == 0 {
-		s.at = c.places[""].at
-	}
-	if _, given := c.places[path]; !given {
-		s.shown = ""
-	}
-	c.problem(Problem{Line: s.at.line, Column: s.at.column, Path: path, Value: s.shown, What: what, Remedy: remedy})
+	c.problem(Problem{Line: s.at.line, Column: s.at.column, Path: path, Value: value, What: what, Remedy: remedy})
 }
-
-// parent is the path of what holds a path: spec.rings[0] of spec.rings[0].soak.
-func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // has reports whether the file gives a path.
 func (c *checker) has(path string) bool {
@@ -109,9 +103,12 @@ func (c *checker) target(path string, t v1alpha1.Target) fleet.Target {
 		}
 		res.Version = v
 	case minorVersion.MatchString(t.Version):
-		c.bad(version, "is a minor, and nothing says which patch of it", "write an exact patch, such as "+strings.TrimPrefix(t.Version, "v")+".4, or follow a channel: target: {channel: stable}")
+		minor := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(t.Version, "v"), ".x"), ".*")
+		c.bad(version, "is a minor, and nothing says which patch of it", "write an exact patch, such as "+minor+".4, or follow a channel: target: {channel: stable}")
 	case t.Version == "latest":
 		c.bad(version, "is not a version", "write target: {channel: rapid} for the newest minor, {channel: stable} for the one before it")
+	case exactVersion.MatchString(strings.TrimPrefix(t.Version, "v")):
+		c.bad(version, "has a letter in front", "write "+strings.TrimPrefix(t.Version, "v"))
 	default:
 		near := nearest(t.Version, []string{"stable", "rapid", "patch", "node-image"})
 		if near != "" {
@@ -126,11 +123,11 @@ func (c *checker) target(path string, t v1alpha1.Target) fleet.Target {
 // freezes checks the freezes of the fleet or of a ring.
 func (c *checker) freezes(path string, freezes []v1alpha1.Freeze) []fleet.Freeze {
 	var res []fleet.Freeze
-	names := map[string]int{}
+	names := map[string]string{}
 	for i, f := range freezes {
 		at := item(path, i)
 		c.name(field(at, "name"), f.Name)
-		c.once(names, field(at, "name"), f.Name, i)
+		c.once(names, field(at, "name"), f.Name)
 		zone := c.zoneOf(at, f.TimeZone, !f.From.Fixed || !f.Until.Fixed)
 		from, until := field(at, "from"), field(at, "until")
 		if !c.sound(from, until) || zone == nil {
@@ -207,16 +204,16 @@ func everything(pattern string) string {
 	return pattern
 }
 
-// once reports a name that a list has already.
-func (c *checker) once(names map[string]int, path, name string, i int) {
+// once reports a name that is taken. names says by which path.
+func (c *checker) once(names map[string]string, path, name string) {
 	if name == "" || !c.sound(path) {
 		return
 	}
 	if first, twice := names[name]; twice {
-		c.bad(path, "is already taken", fmt.Sprintf("item %d of the list has this name: choose another", first+1))
+		c.bad(path, "is already taken", first+" has this name: choose another")
 		return
 	}
-	names[name] = i
+	names[name] = path
 }
 
 // path checks a path in the file system and makes it independent of where

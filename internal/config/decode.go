@@ -14,7 +14,7 @@ import (
 
 // maxValues bounds how many values a file may come to once its aliases are
 // followed, which can be exponentially more than it has bytes.
-const maxValues = 200_000
+const maxValues = 100_000
 
 // reader gathers the problems of one file, and where its values are.
 type reader struct {
@@ -22,23 +22,41 @@ type reader struct {
 	problems []Problem
 	places   map[string]spot     // path → where
 	broken   map[string]bool     // paths that have a problem already
+	below    map[string]bool     // paths under which there is a problem
 	known    map[string][]string // key → where it belongs
+	lines    []string            // of the file
 	values   int
 }
 
-// spot is where a value is and how it is shown.
+// spot is where a path is in the file: its value, or its key where that is
+// better to point at.
 type spot struct {
-	at    position
-	shown string
+	at   position
+	node *node
 }
 
 // problem records a problem of the file.
 func (r *reader) problem(p Problem) {
 	p.File = r.file
-	if p.Path != "" {
-		r.broken[p.Path] = true
-	}
+	r.breaks(p.Path)
 	r.problems = append(r.problems, p)
+}
+
+// breaks marks a path as bad, so that nothing more is made of its value.
+func (r *reader) breaks(path string) {
+	r.broken[path] = true
+	for p := path; p != ""; {
+		p = parent(p)
+		r.below[p] = true
+	}
+}
+
+// parent is the path of what holds a path: spec.rings[0] of spec.rings[0].soak.
+func parent(path string) string {
+	if strings.HasSuffix(path, `"]`) { // a key that is no plain word, which may hold dots
+		return path[:max(0, strings.Index(path, `["`))]
+	}
+	return path[:max(0, strings.LastIndexAny(path, ".["))]
 }
 
 // decode fills a value from a node, following the tags of its type.
@@ -51,12 +69,15 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
+	if n.broken {
+		return
+	}
 	if n.kind == null {
-		r.complain(path, n, "has no value", "give it one, or remove the key")
+		r.complain(path, n, "has no value", want.orRemove("give it one"))
 		return
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if r.is(n, scalar, path, "a single value") {
+		if r.is(n, scalar, path, "one value", want) {
 			r.text(n, u, path)
 		}
 		return
@@ -67,23 +88,23 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 			r.shorthand(n, v, short.SetShorthand, path)
 			return
 		}
-		if r.is(n, mapping, path, "a mapping") {
+		if r.is(n, mapping, path, "a mapping", want) {
 			r.structure(n, v, path)
 		}
 	case reflect.Slice:
-		if r.is(n, sequence, path, "a list") {
+		if r.is(n, sequence, path, "a list", want) {
 			r.list(n, v, path, want)
 		}
 	case reflect.Map:
-		if r.is(n, mapping, path, "a mapping") {
+		if r.is(n, mapping, path, "a mapping", want) {
 			r.words(n, v, path)
 		}
 	case reflect.String:
-		if r.is(n, scalar, path, "a single value") {
+		if r.is(n, scalar, path, "one value", want) {
 			r.word(n, v, path, want)
 		}
 	case reflect.Bool:
-		if r.is(n, scalar, path, "true or false") {
+		if r.is(n, scalar, path, "true or false", want) {
 			if n.text != "true" && n.text != "false" {
 				r.complain(path, n, "is neither true nor false", "write true or false")
 				return
@@ -91,7 +112,7 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 			v.SetBool(n.text == "true")
 		}
 	case reflect.Int:
-		if r.is(n, scalar, path, "a whole number") {
+		if r.is(n, scalar, path, "a whole number", want) {
 			i, err := strconv.Atoi(n.text)
 			if err != nil || i < want.least || i > want.most {
 				r.complain(path, n, "is out of range", fmt.Sprintf("write a whole number from %d to %d", want.least, want.most))
@@ -105,12 +126,16 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 }
 
 // is reports whether a node has the shape that is needed, and complains if not.
-func (r *reader) is(n *node, shape kind, path, wanted string) bool {
+func (r *reader) is(n *node, shape kind, path, wanted string, want rules) bool {
 	if n.kind == shape {
 		return true
 	}
 	remedy := "write " + wanted + " here"
 	switch {
+	case want.example != "":
+		remedy = "write it like this: " + want.name + ": " + want.example
+	case shape == mapping && path == "":
+		remedy = "begin with apiVersion: liftlock.dev/v1alpha1 and kind: Fleet"
 	case shape == sequence && n.kind == scalar:
 		remedy = "write a list, even of one: [" + strings.Trim(show(n.text), `"`) + "]"
 	case shape == sequence && n.kind == mapping:
@@ -126,9 +151,9 @@ func (r *reader) is(n *node, shape kind, path, wanted string) bool {
 func (r *reader) complain(path string, n *node, what, remedy string) {
 	s, ok := r.places[path]
 	if !ok {
-		s = spot{n.at, shown(n, path)}
+		s = spot{n.at, n}
 	}
-	r.problem(Problem{Line: s.at.line, Column: s.at.column, Path: path, Value: s.shown, What: what, Remedy: remedy})
+	r.problem(Problem{Line: s.at.line, Column: s.at.column, Path: path, Value: shown(n, path), What: what, Remedy: remedy})
 }
 
 // shown is how a node's value is shown to people.
@@ -136,6 +161,10 @@ func shown(n *node, path string) string {
 	switch {
 	case n.kind == null:
 		return ""
+	case n.kind == mapping && len(n.entries) == 0:
+		return "an empty mapping"
+	case n.kind == sequence && len(n.items) == 0:
+		return "an empty list"
 	case n.kind != scalar:
 		return string(n.kind)
 	case secretKey.MatchString(path[strings.LastIndex(path, ".")+1:]):
@@ -160,7 +189,7 @@ func (r *reader) text(n *node, u encoding.TextUnmarshaler, path string) {
 // word fills a text, which may have to be one of some words.
 func (r *reader) word(n *node, v reflect.Value, path string, want rules) {
 	if strings.TrimSpace(n.text) == "" {
-		r.complain(path, n, "is empty", "give it a value, or remove the key")
+		r.complain(path, n, "is empty", want.orRemove("give it a value"))
 		return
 	}
 	if len(want.words) > 0 && !slices.Contains(want.words, n.text) {
@@ -189,7 +218,7 @@ func (r *reader) words(n *node, v reflect.Value, path string) {
 	}
 	for _, e := range n.entries {
 		at := field(path, e.key)
-		r.places[at] = spot{e.at, shown(e.value, at)}
+		r.places[at] = spot{e.at, e.value}
 		value := reflect.New(v.Type().Elem()).Elem()
 		r.decode(e.value, value, at, rules{})
 		v.SetMapIndex(reflect.ValueOf(e.key), value)
@@ -199,14 +228,17 @@ func (r *reader) words(n *node, v reflect.Value, path string) {
 // list fills a list.
 func (r *reader) list(n *node, v reflect.Value, path string, want rules) {
 	if len(n.items) < want.atLeast {
-		r.complain(path, n, "is empty", "give it an item, or remove the key")
+		r.complain(path, n, "is empty", want.orRemove("give it an item"))
+		return
+	}
+	if len(n.items) == 0 {
 		return
 	}
 	seen := map[string]int{}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
 	for i, it := range n.items {
 		at := item(path, i)
-		r.places[at] = spot{it.at, shown(it, at)}
+		r.places[at] = spot{it.at, it}
 		if want.unique && it.kind == scalar {
 			if first, twice := seen[it.text]; twice {
 				r.complain(at, it, "is in the list twice", fmt.Sprintf("it is already item %d: keep one of them", first+1))
@@ -242,7 +274,7 @@ func (r *reader) structure(n *node, v reflect.Value, path string) {
 	for _, e := range n.entries {
 		at := field(path, e.key)
 		i, ok := fields[e.key]
-		spotted := spot{e.value.at, shown(e.value, at)}
+		spotted := spot{e.value.at, e.value}
 		if e.value.kind != scalar || !ok {
 			spotted.at = e.at
 		}
@@ -251,7 +283,11 @@ func (r *reader) structure(n *node, v reflect.Value, path string) {
 		case !ok && secretKey.MatchString(e.key):
 			r.complain(at, e.value, "would put a secret into the file", "remove it, have it replaced where it was issued, and name a file that holds it: secretFile, certificateFile or tokenFile of spec.azure.identity")
 		case !ok:
-			r.complain(at, e.value, "is not a known key", elsewhere(e.key, names, r.known))
+			meant, remedy := elsewhere(e.key, names, r.known)
+			r.complain(at, e.value, "is not a known key", remedy)
+			if meant != "" {
+				r.breaks(field(path, meant)) // which is not missing, then
+			}
 		default:
 			r.decode(e.value, v.Field(i), at, rulesOf(v.Type().Field(i)))
 		}
@@ -268,8 +304,11 @@ func (r *reader) structure(n *node, v reflect.Value, path string) {
 // missing reports a required key that is not given, at the place of its parent.
 func (r *reader) missing(path string, parent *node, want rules) {
 	remedy := "add it"
-	if len(want.words) == 1 {
+	switch {
+	case len(want.words) == 1:
 		remedy = "add " + want.name + ": " + want.words[0]
+	case want.example != "":
+		remedy = "add it, such as " + want.name + ": " + want.example
 	}
 	r.problem(Problem{Line: parent.at.line, Column: parent.at.column, Path: path, What: "is required and not given", Remedy: remedy})
 }

@@ -21,8 +21,8 @@ type Problem struct {
 	// document as a whole.
 	Path string `json:"path"`
 	// Value is what was found there, as it is shown to people: quoted, cut when
-	// long, and "(hidden)" in place of what may be a secret. It is "" where
-	// there is nothing to show.
+	// long, and "a hidden value" in place of what may be a secret. It is ""
+	// where there is nothing to show.
 	Value  string `json:"value,omitempty"`
 	What   string `json:"what"`
 	Remedy string `json:"remedy,omitempty"`

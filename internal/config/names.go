@@ -30,6 +30,9 @@ func (c *checker) name(path, name string) {
 
 // labelLike makes a name out of a text, or returns "".
 func labelLike(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return ""
+	}
 	mapped := strings.Map(func(r rune) rune {
 		switch r = unicode.ToLower(r); {
 		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':

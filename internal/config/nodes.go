@@ -95,7 +95,7 @@ func (c *checker) overrides(path string, list []v1alpha1.Override, spec *fleet.S
 		c.pattern(field(at, "cluster"), v.Cluster, clusterName)
 		c.pattern(field(at, "pool"), v.Pool, poolName)
 		changes := c.nodes(nodes, v.Nodes, false)
-		if c.has(nodes) && reflect.ValueOf(changes).IsZero() && c.sound(nodes) && !c.brokenBelow(nodes) {
+		if c.has(nodes) && reflect.ValueOf(changes).IsZero() && c.sound(nodes) && !c.below[nodes] {
 			c.bad(nodes, "changes nothing", "give what is different there, such as strategy: buffer, or remove the override")
 		}
 		if c.has(field(at, "pool")) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"liftlock.dev/liftlock/internal/config/v1alpha1"
@@ -64,6 +66,7 @@ func parse(name, folder string, data []byte, now time.Time) (fleet.Spec, error) 
 		file:   name,
 		places: map[string]spot{},
 		broken: map[string]bool{},
+		below:  map[string]bool{},
 		known:  belongings(reflect.TypeFor[v1alpha1.File](), "", map[string][]string{}),
 	}
 	root := r.parse(data)
@@ -71,11 +74,17 @@ func parse(name, folder string, data []byte, now time.Time) (fleet.Spec, error) 
 		return fleet.Spec{}, &Error{sorted(r.problems)}
 	}
 	var file v1alpha1.File
-	r.places[""] = spot{at: root.at}
+	r.places[""] = spot{root.at, root}
 	r.decode(root, reflect.ValueOf(&file).Elem(), "", rules{})
 	if r.values > maxValues {
 		r.problem(Problem{Line: 1, Column: 1, What: fmt.Sprintf("comes to more than %d values once its aliases are followed", maxValues), Remedy: "use fewer aliases"})
 		return fleet.Spec{}, &Error{sorted(r.problems)}
+	}
+	if root.kind != mapping {
+		return fleet.Spec{}, &Error{sorted(r.problems)}
+	}
+	if !r.ours(root) {
+		return fleet.Spec{}, &Error{sorted(slices.DeleteFunc(r.problems, func(p Problem) bool { return p.Path != "apiVersion" && p.Path != "kind" }))}
 	}
 	c := &checker{reader: r, folder: folder, now: now}
 	spec := c.fleet(&file)
@@ -85,4 +94,15 @@ func parse(name, folder string, data []byte, now time.Time) (fleet.Spec, error) 
 	digest := sha256.Sum256(data)
 	spec.Digest = hex.EncodeToString(digest[:])
 	return spec, nil
+}
+
+// ours reports whether a file means to be one of Liftlock's: of another's,
+// there is no point in listing every key.
+func (r *reader) ours(root *node) bool {
+	for _, e := range root.entries {
+		if e.key == "apiVersion" && e.value.kind == scalar {
+			return strings.HasPrefix(e.value.text, "liftlock.dev/") || !strings.Contains(e.value.text, "/")
+		}
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -20,11 +21,11 @@ const (
 // rings checks the rings, one by one and against each other.
 func (c *checker) rings(path string, list []v1alpha1.Ring, spec *fleet.Spec) []fleet.Ring {
 	res := make([]fleet.Ring, 0, len(list))
-	names := map[string]int{}
+	names, selectors := map[string]string{}, map[string]string{}
 	for i, v := range list {
 		at := item(path, i)
 		c.name(field(at, "name"), v.Name)
-		c.once(names, field(at, "name"), v.Name, i)
+		c.once(names, field(at, "name"), v.Name)
 		c.within(field(at, "soak"), v.Soak, 0, maxRingSoak)
 		r := fleet.Ring{
 			Name:        v.Name,
@@ -40,7 +41,7 @@ func (c *checker) rings(path string, list []v1alpha1.Ring, spec *fleet.Spec) []f
 		if v.Target != nil {
 			r.Target = c.ringTarget(field(at, "target"), *v.Target, i, spec.Target)
 		}
-		c.reachable(at, r, res, i == len(list)-1)
+		c.reachable(at, r, selectors, i == len(list)-1)
 		c.opens(at, r, spec.Freezes)
 		res = append(res, r)
 	}
@@ -49,7 +50,7 @@ func (c *checker) rings(path string, list []v1alpha1.Ring, spec *fleet.Spec) []f
 
 // selector checks which clusters a ring takes.
 func (c *checker) selector(path string, v v1alpha1.Selector, sources []fleet.Source) fleet.Selector {
-	if c.has(path) && reflect.ValueOf(v).IsZero() && c.sound(path) && !c.brokenBelow(path) {
+	if c.has(path) && reflect.ValueOf(v).IsZero() && c.sound(path) && !c.below[path] {
 		c.bad(path, "selects nothing", "give names, tags, subscriptions, resourceGroups or locations")
 	}
 	c.patterns(field(path, "names"), v.Names, clusterName)
@@ -66,33 +67,23 @@ func (c *checker) selector(path string, v v1alpha1.Selector, sources []fleet.Sou
 	}
 }
 
-// brokenBelow reports whether anything under a path has a problem.
-func (c *checker) brokenBelow(path string) bool {
-	for p := range c.broken {
-		if len(p) > len(path) && p[:len(path)] == path && (p[len(path)] == '.' || p[len(path)] == '[') {
-			return true
-		}
-	}
-	return false
-}
-
-// reachable reports a ring that can get no cluster of its own, because of the
-// rings before it.
-func (c *checker) reachable(at string, r fleet.Ring, before []fleet.Ring, last bool) {
+// reachable reports a ring that leaves others, or is left, without clusters.
+// selectors says which ring has a selector already.
+func (c *checker) reachable(at string, r fleet.Ring, selectors map[string]string, last bool) {
 	sel := field(at, "select")
-	if !c.has(sel) || c.brokenBelow(sel) || !c.sound(sel) {
+	if !c.has(sel) || c.below[sel] || !c.sound(sel) {
 		return
 	}
-	for _, b := range before {
-		if reflect.DeepEqual(b.Select, r.Select) && !reflect.ValueOf(r.Select).IsZero() {
-			c.bad(sel, fmt.Sprintf("selects the same clusters as ring %s", b.Name), "a cluster belongs to one ring: tell them apart, or join the rings")
-			return
-		}
+	key, err := json.Marshal(r.Select)
+	if other, taken := selectors[string(key)]; err == nil && taken {
+		c.bad(sel, "selects the same clusters as "+other, "a cluster belongs to one ring: tell them apart, or join the rings")
+		return
 	}
-	all := len(r.Select.Tags)+len(r.Select.Subscriptions)+len(r.Select.Locations) == 0 &&
+	selectors[string(key)] = at
+	all := !reflect.ValueOf(r.Select).IsZero() && len(r.Select.Tags)+len(r.Select.Subscriptions)+len(r.Select.Locations) == 0 &&
 		(len(r.Select.Names) == 0 || slices.Contains(r.Select.Names, "*")) &&
 		(len(r.Select.ResourceGroups) == 0 || slices.Contains(r.Select.ResourceGroups, "*"))
-	if all && !last && !reflect.ValueOf(r.Select).IsZero() {
+	if all && !last {
 		c.bad(sel, "selects every cluster, and leaves none for the rings after it", "a cluster belongs to one ring: select less")
 	}
 }
@@ -104,7 +95,7 @@ func (c *checker) windows(path string, list []v1alpha1.Window) []fleet.Window {
 		at := item(path, i)
 		zone := c.zoneOf(at, v.TimeZone, true)
 		length := c.length(at, v)
-		if zone == nil || length == 0 || !c.has(field(at, "start")) || c.brokenBelow(at) {
+		if zone == nil || length == 0 || !c.has(field(at, "start")) || c.below[at] {
 			continue
 		}
 		w := fleet.Window{Start: fleet.TimeOfDay(v.Start), Duration: length, TimeZone: zone.String()}
@@ -157,7 +148,7 @@ func (c *checker) length(at string, v v1alpha1.Window) time.Duration {
 
 // opens reports a ring that can never start.
 func (c *checker) opens(at string, r fleet.Ring, frozen []fleet.Freeze) {
-	if c.now.IsZero() || c.brokenBelow(at) || c.brokenBelow("spec.freezes") {
+	if c.now.IsZero() || c.below[at] || c.below["spec.freezes"] {
 		return
 	}
 	freezes := slices.Concat(frozen, r.Freezes)
@@ -172,13 +163,13 @@ func (c *checker) opens(at string, r fleet.Ring, frozen []fleet.Freeze) {
 // approvals checks who must agree. Names are unique in the ring, because
 // `liftlock approve` is given them.
 func (c *checker) approvals(path string, v v1alpha1.Approvals) (before, after []fleet.Approval) {
-	names := map[string]int{}
+	names := map[string]string{}
 	check := func(path string, list []v1alpha1.Approval) []fleet.Approval {
 		var res []fleet.Approval
 		for i, a := range list {
 			at := item(path, i)
 			c.name(field(at, "name"), a.Name)
-			c.once(names, field(at, "name"), a.Name, i)
+			c.once(names, field(at, "name"), a.Name)
 			if expires := field(at, "expires"); c.has(expires) {
 				c.within(expires, a.Expires, time.Minute, maxExpires)
 			}
@@ -197,7 +188,7 @@ func (c *checker) ringTarget(path string, v v1alpha1.Target, index int, whole fl
 		c.bad(path, "is another target for the first ring", "the first ring resolves and proves the target of the fleet: change spec.target, or let a later ring hold back")
 	case t.Channel == fleet.ChannelExact && whole.Channel == fleet.ChannelExact && whole.Version.Less(t.Version):
 		c.bad(field(path, "version"), "is beyond the fleet's target, which no ring will have proven", "write "+whole.Version.String()+" or an earlier version")
-	case t == whole && !c.brokenBelow(path) && !c.brokenBelow("spec.target"):
+	case t == whole && !c.below[path] && !c.below["spec.target"]:
 		c.bad(path, "is the fleet's target", "remove it")
 	}
 	return &t

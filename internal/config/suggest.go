@@ -65,18 +65,22 @@ var otherWords = map[string]string{
 	"pools": "poolOrder", "nodepools": "poolOrder", "bluegreen": "strategy",
 }
 
-// elsewhere says what a key that is unknown in one place was likely meant to be.
-func elsewhere(key string, known []string, places map[string][]string) string {
-	if near := nearest(key, known); near != "" {
-		return fmt.Sprintf("did you mean %s?", near)
+// elsewhere says what a key that is unknown in one place was likely meant to
+// be: the known key, if one comes to mind, and the remedy in words.
+func elsewhere(key string, known []string, places map[string][]string) (meant, remedy string) {
+	meant = otherWords[strings.ToLower(key)]
+	if !slices.Contains(known, meant) {
+		meant = nearest(key, known)
 	}
-	if word := otherWords[strings.ToLower(key)]; word != "" && slices.Contains(known, word) {
-		return fmt.Sprintf("did you mean %s?", word)
+	switch at := places[key]; {
+	case meant != "":
+		return meant, fmt.Sprintf("did you mean %s?", meant)
+	case len(at) > 0:
+		return "", fmt.Sprintf("%s belongs in %s", key, strings.Join(at, " or "))
+	case len(known) == 1:
+		return "", "the only key here is " + known[0]
 	}
-	if at := places[key]; len(at) > 0 {
-		return fmt.Sprintf("%s belongs in %s", key, strings.Join(at, " or "))
-	}
-	return "the keys here are " + strings.Join(known, ", ")
+	return "", "the keys here are " + strings.Join(known, ", ")
 }
 
 // secretKey matches the names under which people keep secrets.
@@ -100,4 +104,4 @@ func show(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-const hidden = "(hidden)"
+const hidden = "a hidden value"

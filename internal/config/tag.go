@@ -16,6 +16,7 @@ type rules struct {
 	least, most int // minimum, maximum; both 0 for none
 	atLeast     int // minItems
 	unique      bool
+	example     string
 }
 
 // rulesOf reads the tags of a field. The tags are those of the JSON Schema, so
@@ -40,9 +41,19 @@ func rulesOf(f reflect.StructField) rules {
 			r.atLeast = number(value)
 		case "uniqueItems":
 			r.unique = true
+		case "example":
+			r.example = value
 		}
 	}
 	return r
+}
+
+// orRemove adds to a remedy what else can be done where a field need not be given.
+func (r rules) orRemove(remedy string) string {
+	if r.required {
+		return remedy
+	}
+	return remedy + ", or remove the key"
 }
 
 // split cuts a tag at its commas, except for those behind a backslash.

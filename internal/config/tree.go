@@ -45,6 +45,7 @@ type node struct {
 	text    string  // of a scalar, as written
 	entries []entry // of a mapping, in the order of the file, keys unique
 	items   []*node // of a sequence
+	broken  bool    // reported already
 }
 
 // entry is one key of a mapping.
@@ -79,6 +80,7 @@ func (r *reader) parse(data []byte) *node {
 		}
 	}
 
+	r.lines = strings.Split(string(data), "\n")
 	body, ok := r.document(string(data))
 	if !ok {
 		return nil
@@ -134,7 +136,7 @@ func (r *reader) document(text string) (body ast.Node, ok bool) {
 func (r *reader) bearable(tokens token.Tokens) bool {
 	keys, flow, line, inLine := 0, 0, 0, 0
 	content := false // since the last document marker
-	documents := 0
+	documents, directive := 0, 0
 	for _, t := range tokens {
 		at := Problem{Line: t.Position.Line, Column: t.Position.Column}
 		if t.Position.Line != line {
@@ -152,9 +154,12 @@ func (r *reader) bearable(tokens token.Tokens) bool {
 		case token.DocumentHeaderType, token.DocumentEndType:
 			content = false
 			continue
-		case token.CommentType, token.DirectiveType:
-			continue
+		case token.DirectiveType:
+			directive = t.Position.Line
 		default:
+		}
+		if t.Type == token.CommentType || t.Position.Line == directive {
+			continue
 		}
 		if !content {
 			content = true
@@ -194,7 +199,7 @@ func (r *reader) syntax(err error) {
 		switch {
 		case strings.Contains(y.GetMessage(), "\t"):
 			p.What, p.Remedy = "is indented with a tab", "indent with spaces"
-		case strings.Contains(y.GetMessage(), "undefined alias name"):
+		case strings.Contains(y.GetMessage(), "undefined alias name"), p.Line <= len(r.lines) && bareStar.MatchString(r.lines[p.Line-1]):
 			p.Remedy = `put quotes around a pattern that begins with a star: "*-prod"`
 		case strings.Contains(y.GetMessage(), "reserved character"), strings.Contains(y.GetMessage(), "directive"):
 			p.Remedy = "put quotes around the value"
@@ -205,6 +210,9 @@ func (r *reader) syntax(err error) {
 	r.problem(p)
 }
 
+// bareStar matches a line with a star that YAML takes for an alias.
+var bareStar = regexp.MustCompile(`(^|[\s\[,])\*[\s,\]]`)
+
 // builder turns the parser's tree into nodes.
 type builder struct {
 	*reader
@@ -212,7 +220,7 @@ type builder struct {
 }
 
 // build returns the node of a parsed value. It never returns nil: what cannot
-// be used is reported and yields a node of kind null, marked as broken.
+// be used is reported and yields a broken node of kind null.
 func (b *builder) build(n ast.Node, path string) *node {
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -237,7 +245,7 @@ func (b *builder) build(n ast.Node, path string) *node {
 			p.What, p.Value = "refers to an anchor that is not defined above", "*"+name
 			p.Remedy = `define it with &` + name + `, or put quotes around a pattern: "*` + name + `"`
 			b.problem(p)
-			return &node{kind: null, at: place(n)}
+			return &node{kind: null, at: place(n), broken: true}
 		}
 		return value
 	case *ast.TagNode:

@@ -66,11 +66,11 @@ type Access struct {
 // Source is a place where clusters are looked for. All that it gives must match.
 type Source struct {
 	// The id of an Azure subscription.
-	Subscription string `json:"subscription" jsonschema:"required,pattern=^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"`
+	Subscription string `json:"subscription" jsonschema:"required,example=00000000-0000-0000-0000-000000000000,pattern=^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"`
 	// The resource groups to look in, as patterns: rg-aks-*. All if not given.
-	ResourceGroups []string `json:"resourceGroups,omitempty" jsonschema:"uniqueItems=true"`
+	ResourceGroups []string `json:"resourceGroups,omitempty" jsonschema:"minItems=1,uniqueItems=true"`
 	// Tags that a cluster must have. Values are patterns.
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitempty" jsonschema:"example={env: prod}"`
 	// Clusters to leave out, as patterns of their names.
 	Exclude []string `json:"exclude,omitempty" jsonschema:"uniqueItems=true"`
 }

@@ -8,7 +8,7 @@ type File struct {
 	// What the file describes.
 	Kind string `json:"kind" jsonschema:"required,enum=Fleet"`
 	// What the fleet is called.
-	Metadata Metadata `json:"metadata" jsonschema:"required"`
+	Metadata Metadata `json:"metadata" jsonschema:"required,example={name: contoso}"`
 	// The fleet.
 	Spec Fleet `json:"spec" jsonschema:"required"`
 }
@@ -17,7 +17,7 @@ type File struct {
 type Metadata struct {
 	// The name of the fleet: lower-case letters, digits and dashes. Rollouts,
 	// ledger and journal are kept under it, so keep it when the file changes.
-	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	Name string `json:"name" jsonschema:"required,example=contoso,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 }
 
 // Fleet says what shall be upgraded, in which order, when, and how.
@@ -28,18 +28,18 @@ type Fleet struct {
 	Access Access `json:"access,omitzero"`
 	// Where clusters are looked for. A cluster belongs to the fleet if any
 	// source finds it.
-	Sources []Source `json:"sources" jsonschema:"required,minItems=1"`
+	Sources []Source `json:"sources" jsonschema:"required,minItems=1,example=[{subscription: 00000000-0000-0000-0000-000000000000}]"`
 	// The version that clusters are raised to.
-	Target Target `json:"target,omitzero"`
+	Target Target `json:"target,omitzero" jsonschema:"example={channel: stable}"`
 	// The groups of clusters that are upgraded together, in order: a ring
 	// starts when the one before it has proven its versions.
-	Rings []Ring `json:"rings" jsonschema:"required,minItems=1"`
+	Rings []Ring `json:"rings" jsonschema:"required,minItems=1,example=[{name: test\\, select: {tags: {env: test}}}]"`
 	// The IANA time zone of windows and freezes that name none: Europe/Oslo.
 	TimeZone string `json:"timeZone,omitempty"`
 	// Spans in which nothing starts, in any ring.
-	Freezes []Freeze `json:"freezes,omitempty"`
+	Freezes []Freeze `json:"freezes,omitempty" jsonschema:"example=[{name: christmas\\, from: 2026-12-20\\, until: 2027-01-03\\, timeZone: Europe/Oslo}]"`
 	// How node pools are upgraded.
-	Nodes Nodes `json:"nodes,omitzero"`
+	Nodes Nodes `json:"nodes,omitzero" jsonschema:"example={strategy: blueGreen}"`
 	// Other node policies for some rings, clusters or pools. Where several
 	// select a pool they add up, and of the same field the last one counts.
 	Overrides []Override `json:"overrides,omitempty"`
@@ -68,12 +68,12 @@ type Target struct {
 // Freeze is a span in which nothing starts.
 type Freeze struct {
 	// What the freeze is called in messages: lower-case letters, digits and dashes.
-	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	Name string `json:"name" jsonschema:"required,example=contoso,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 	// When it begins.
-	From Moment `json:"from" jsonschema:"required"`
+	From Moment `json:"from" jsonschema:"required,example=2026-12-20"`
 	// When it ends: the first moment at which work may start again. A date
 	// alone is the midnight at which that day begins.
-	Until Moment `json:"until" jsonschema:"required"`
+	Until Moment `json:"until" jsonschema:"required,example=2027-01-03"`
 	// The IANA time zone of from and until; spec.timeZone if not given.
 	TimeZone string `json:"timeZone,omitempty"`
 }
@@ -81,17 +81,17 @@ type Freeze struct {
 // Acceptance is an owner's written consent to a finding. It ends by itself.
 type Acceptance struct {
 	// The id of the finding, as `liftlock check` shows it: workload-recreate.
-	Finding string `json:"finding" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	Finding string `json:"finding" jsonschema:"required,example=workload-recreate,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 	// The clusters for which it is accepted, as a pattern.
 	Cluster string `json:"cluster,omitempty" jsonschema:"default=*"`
 	// The objects for which it is accepted, as a pattern over what the finding
 	// names: Deployment/shop/*, pool/apps, or * for all.
-	Object string `json:"object" jsonschema:"required"`
+	Object string `json:"object" jsonschema:"required,example=Deployment/shop/*"`
 	// Who accepts it: a person or a team that can be asked.
-	Owner string `json:"owner" jsonschema:"required"`
+	Owner string `json:"owner" jsonschema:"required,example=ann@contoso.example"`
 	// Why it is accepted. Auditors read this.
-	Reason string `json:"reason" jsonschema:"required"`
+	Reason string `json:"reason" jsonschema:"required,example=runs at night"`
 	// When the consent ends. A date alone is the midnight at which that day
 	// begins, in spec.timeZone or else UTC.
-	Until Moment `json:"until" jsonschema:"required"`
+	Until Moment `json:"until" jsonschema:"required,example=2027-01-03"`
 }

@@ -64,10 +64,10 @@ type InPlace struct {
 // or `inPlace` begin to replace original nodes, and when a control plane moves.
 type Backup struct {
 	// How old it may be.
-	MaxAge Duration `json:"maxAge" jsonschema:"required"`
+	MaxAge Duration `json:"maxAge" jsonschema:"required,example=24h"`
 	// A file whose modification time is that of the newest backup. Relative
 	// paths begin at this file's folder.
-	File string `json:"file" jsonschema:"required"`
+	File string `json:"file" jsonschema:"required,example=last-backup"`
 }
 
 // Override changes the node policy of what it selects. It must select
@@ -80,5 +80,5 @@ type Override struct {
 	// The pools, as a pattern of their names.
 	Pool string `json:"pool,omitempty"`
 	// What is different there. Fields that are not given stay as they are.
-	Nodes Nodes `json:"nodes" jsonschema:"required"`
+	Nodes Nodes `json:"nodes" jsonschema:"required,example={strategy: buffer}"`
 }

@@ -3,14 +3,14 @@ package v1alpha1
 // Ring is a group of clusters that are upgraded together.
 type Ring struct {
 	// The name of the ring: lower-case letters, digits and dashes.
-	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	Name string `json:"name" jsonschema:"required,example=prod,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 	// Which clusters of the fleet are in it. A cluster belongs to one ring.
-	Select Selector `json:"select" jsonschema:"required"`
+	Select Selector `json:"select" jsonschema:"required,example={tags: {env: prod}}"`
 	// When work may start. Several windows add up; without any, work may start
 	// at any time.
 	Windows []Window `json:"windows,omitempty" jsonschema:"minItems=1"`
 	// Spans in which nothing starts in this ring, beside those of the fleet.
-	Freezes []Freeze `json:"freezes,omitempty"`
+	Freezes []Freeze `json:"freezes,omitempty" jsonschema:"example=[{name: christmas\\, from: 2026-12-20\\, until: 2027-01-03\\, timeZone: Europe/Oslo}]"`
 	// What happens to work that is under way when a window closes:
 	// `finishWave` finishes the pods that are in motion and then waits,
 	// `finishCluster` finishes the clusters that were started, `pause` starts
@@ -27,22 +27,22 @@ type Ring struct {
 	Failures Failures `json:"failures,omitzero"`
 	// Another target, for a ring that holds back on purpose. Never beyond what
 	// the rings before it have proven.
-	Target *Target `json:"target,omitempty"`
+	Target *Target `json:"target,omitempty" jsonschema:"example={channel: patch}"`
 }
 
 // Selector picks clusters of the fleet. All that it gives must match, and it
 // must give something.
 type Selector struct {
 	// Cluster names, as patterns: one of them must match.
-	Names []string `json:"names,omitempty" jsonschema:"uniqueItems=true"`
+	Names []string `json:"names,omitempty" jsonschema:"minItems=1,uniqueItems=true"`
 	// Tags that a cluster must have, all of them. Values are patterns.
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitempty" jsonschema:"example={env: prod}"`
 	// Subscription ids: one of them must be the cluster's.
-	Subscriptions []string `json:"subscriptions,omitempty" jsonschema:"uniqueItems=true"`
+	Subscriptions []string `json:"subscriptions,omitempty" jsonschema:"minItems=1,uniqueItems=true"`
 	// Resource groups, as patterns: one of them must match.
-	ResourceGroups []string `json:"resourceGroups,omitempty" jsonschema:"uniqueItems=true"`
+	ResourceGroups []string `json:"resourceGroups,omitempty" jsonschema:"minItems=1,uniqueItems=true"`
 	// Azure regions, such as westeurope: one of them must be the cluster's.
-	Locations []string `json:"locations,omitempty" jsonschema:"uniqueItems=true"`
+	Locations []string `json:"locations,omitempty" jsonschema:"minItems=1,uniqueItems=true"`
 }
 
 // Window is a recurring span of local time in which work may start. It is meant
@@ -52,7 +52,7 @@ type Window struct {
 	// the day on which it opens: Fri 22:00-04:00 covers Saturday 01:00.
 	Days []Day `json:"days,omitempty" jsonschema:"minItems=1,uniqueItems=true"`
 	// When it opens: 22:00.
-	Start TimeOfDay `json:"start" jsonschema:"required"`
+	Start TimeOfDay `json:"start" jsonschema:"required,example=22:00"`
 	// When it closes: 04:00. A time at or before the start is the next day's.
 	// Give this or duration.
 	End TimeOfDay `json:"end,omitempty"`
@@ -73,9 +73,9 @@ type Approvals struct {
 // Approval is a person's consent that is waited for.
 type Approval struct {
 	// What it is called in `liftlock approve`. Unique in its ring.
-	Name string `json:"name" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	Name string `json:"name" jsonschema:"required,example=prod,pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 	// The role that a person must have to give it.
-	Role string `json:"role" jsonschema:"required"`
+	Role string `json:"role" jsonschema:"required,example=platform"`
 	// How long a given approval holds. It does not expire if not given.
 	Expires Duration `json:"expires,omitempty"`
 }
