@@ -129,24 +129,27 @@ func (c *Cloud) changeCluster(ctx context.Context, cl *cluster, in object, guard
 	top = top.without("id", "name", "type", "properties", "tags", "eTag", "systemData", "location")
 	tags := in.textMap("tags")
 	changed := plan.changed || !same(merged, cl.props) || !same(tags, cl.tags) || !same(top, cl.top)
-	if !changed && cl.state == stateSucceeded && !slices.ContainsFunc(cl.pools, func(p *pool) bool { return p.state != stateSucceeded }) {
+	if !changed && cl.state == stateSucceeded && !slices.ContainsFunc(cl.pools, (*pool).unfinished) {
 		return Result{Body: toJSON(cl.render())}, nil
 	}
 	cl.props, cl.top, cl.tags = merged, top, tags
-	cl.asked = plan.asked
+	cl.asked, cl.goal = plan.asked, Version{}
+	if plan.version != cl.version {
+		cl.goal = plan.version
+	}
 	state := stateUpdating
 	if plan.version != cl.version || len(plan.goals) > 0 {
 		state = stateUpgrading
 	}
 	var work []*pool
 	for i, p := range cl.pools {
-		if i < len(plan.poolProps) && plan.poolProps[i] != nil {
+		if plan.poolProps[i] != nil {
 			p.props = plan.poolProps[i]
 		}
 		if goal, ok := plan.goals[p]; ok {
 			p.setGoal(goal)
 		}
-		if _, ok := plan.goals[p]; ok || p.state != stateSucceeded || plan.changed && p.count() != len(p.nodes) {
+		if _, ok := plan.goals[p]; ok || p.unfinished() || plan.poolProps[i] != nil {
 			work = append(work, p)
 		}
 	}
@@ -179,7 +182,7 @@ func (c *Cloud) runCluster(ctx context.Context, op *Operation, cl *cluster, vers
 			return failed("ControlPlaneUpgradeFailed", "Control plane upgrade to %s failed: %v", version, err)
 		}
 		c.mu.Lock()
-		cl.version = version
+		cl.version, cl.goal = version, Version{}
 		c.mu.Unlock()
 	}
 	for _, p := range work {

@@ -26,7 +26,14 @@ func poolVersionsMixed() *Error {
 // planCluster applies the upgrade rules. The caller holds c.mu.
 func (c *Cloud) planCluster(cl *cluster, props object) (clusterPlan, error) {
 	plan := clusterPlan{asked: cl.asked, version: cl.version, goals: map[*pool]goal{}, poolProps: make([]object, len(cl.pools))}
-	if asked := props.text("kubernetesVersion"); asked != "" && asked != cl.asked && asked != cl.version.String() {
+	asked := props.text("kubernetesVersion")
+	switch {
+	case cl.goal != (Version{}) && (asked == "" || asked == cl.asked):
+		// Any PUT resumes what was left unfinished.
+		plan.version, plan.changed = cl.goal, true
+	case asked == cl.version.String() && cl.goal != (Version{}):
+		plan.asked, plan.changed = asked, true
+	case asked != "" && asked != cl.asked && asked != cl.version.String():
 		version, err := cl.upgradeTo(asked)
 		if err != nil {
 			return plan, err

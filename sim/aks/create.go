@@ -3,6 +3,7 @@ package aks
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,6 +49,7 @@ func (c *Cloud) Boot(ctx context.Context, seed Seed) error {
 		cl.top["sku"] = seed.SKU
 	}
 	cl.tags = seed.Tags
+	cl.setDefaults()
 	cl.version, cl.asked = seed.Version, seed.Version.String()
 	for _, s := range seed.Pools {
 		p := c.newPool(s.Name, s.Properties)
@@ -157,6 +159,7 @@ func (c *Cloud) newPool(name string, props object) *pool {
 	if size, ok := FindVMSize(p.props.text("vmSize")); ok {
 		p.props["vmSize"] = size.Name
 	}
+	p.labelled = slices.Collect(maps.Keys(p.props.textMap("nodeLabels")))
 	return p
 }
 
@@ -177,6 +180,7 @@ func (c *Cloud) createCluster(ctx context.Context, id ClusterID, in object) (Res
 	cl := c.newCluster(id, region, props)
 	cl.top = in.without("id", "name", "type", "properties", "tags", "eTag", "systemData", "location")
 	cl.tags = in.textMap("tags")
+	cl.setDefaults()
 	version, _ := region.defaultVersion()
 	cl.asked = version.String()
 	if asked := props.text("kubernetesVersion"); asked != "" {

@@ -30,6 +30,12 @@ func (p *pool) goal() (Version, string) {
 	return p.goalVersion, p.goalImage
 }
 
+// unfinished reports whether something asked of the pool was not carried out.
+func (p *pool) unfinished() bool {
+	version, image := p.goal()
+	return p.state != stateSucceeded || version != p.version || image != p.image
+}
+
 // Pools lists the agent pools of a cluster.
 func (c *Cloud) Pools(id ClusterID) ([]json.RawMessage, error) {
 	c.mu.Lock()

@@ -44,6 +44,7 @@ type cluster struct {
 
 	asked   string // kubernetesVersion as asked, perhaps an alias
 	version Version
+	goal    Version // what an unfinished upgrade aims at; zero for none
 	etag    string
 	state   string
 	power   string
@@ -146,15 +147,21 @@ func (c *cluster) fqdn() string {
 	return fmt.Sprintf("%s-%s.hcp.%s.azmk8s.io", prefix, c.hash8(), c.location)
 }
 
+// setDefaults fills in what AKS does where a cluster says nothing.
+func (c *cluster) setDefaults() {
+	setDefault(c.props, "enableRBAC", true)
+	setDefault(c.props, "disableLocalAccounts", false)
+	setDefault(c.props, "supportPlan", planOfficial)
+	setDefault(c.props, "dnsPrefix", c.id.Name)
+	setDefault(c.props, "autoUpgradeProfile", object{"nodeOSUpgradeChannel": "NodeImage"})
+	setDefault(c.props, "networkProfile", object{"networkPlugin": "azure", "networkPluginMode": "overlay", "loadBalancerSku": "standard", "outboundType": "loadBalancer"})
+	setDefault(c.top, "sku", object{"name": "Base", "tier": "Free"})
+	setDefault(c.top, "identity", object{"type": "SystemAssigned"})
+}
+
 // render writes the cluster as AKS answers with it.
 func (c *cluster) render() object {
 	props := c.props.without("agentPoolProfiles", "kubernetesVersion")
-	setDefault(props, "enableRBAC", true)
-	setDefault(props, "disableLocalAccounts", false)
-	setDefault(props, "supportPlan", planOfficial)
-	setDefault(props, "dnsPrefix", c.id.Name)
-	setDefault(props, "autoUpgradeProfile", object{"nodeOSUpgradeChannel": "NodeImage"})
-	setDefault(props, "networkProfile", object{"networkPlugin": "azure", "networkPluginMode": "overlay", "loadBalancerSku": "standard", "outboundType": "loadBalancer"})
 	props["maxAgentPools"] = c.maxPools()
 	props["provisioningState"] = c.state
 	props["powerState"] = object{"code": c.power}
@@ -176,8 +183,6 @@ func (c *cluster) render() object {
 	props["agentPoolProfiles"] = profiles
 
 	o := c.top.without("id", "name", "type", "properties", "tags", "eTag", "systemData")
-	setDefault(o, "sku", object{"name": "Base", "tier": "Free"})
-	setDefault(o, "identity", object{"type": "SystemAssigned"})
 	o["id"] = c.id.String()
 	o["name"] = c.id.Name
 	o["type"] = "Microsoft.ContainerService/ManagedClusters"
