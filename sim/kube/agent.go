@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"liftlock.dev/liftlock/internal/adapter/twin/process"
 )
 
 // agent does in one cluster what a cloud's components and kubelets do beside
@@ -35,6 +38,7 @@ type agent struct {
 	classes     storagelisters.StorageClassLister
 	attachments storagelisters.VolumeAttachmentLister
 
+	kwok    *process.Process
 	factory informers.SharedInformerFactory
 	changed chan struct{} // holds one
 	due     map[string]time.Time
@@ -51,8 +55,9 @@ const (
 	tryAgain = time.Second
 )
 
-// startAgent returns once the agent knows the cluster.
-func startAgent(ctx context.Context, c *Cluster) (*agent, error) {
+// startAgent makes the nodes live, and returns once the agent knows the
+// cluster. The caller holds mu or is the only one to know the cluster.
+func (c *Cluster) startAgent(ctx context.Context) error {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	factory := informers.NewSharedInformerFactoryWithOptions(c.client, 0, informers.WithTransform(lean))
 	a := &agent{
@@ -68,6 +73,30 @@ func startAgent(ctx context.Context, c *Cluster) (*agent, error) {
 		due:         map[string]time.Time{},
 		cancel:      cancel,
 	}
+	if err := a.start(ctx, life); err != nil {
+		return errors.Join(fmt.Errorf("simulate the nodes of cluster %s: %w", c.spec.Name, err), a.stop(ctx))
+	}
+	c.agent = a
+	return nil
+}
+
+// stopAgent makes the nodes stand still.
+func (c *Cluster) stopAgent(ctx context.Context) error {
+	if c.agent == nil {
+		return nil
+	}
+	err := c.agent.stop(ctx)
+	c.agent = nil
+	return err
+}
+
+// start returns early when ctx ends; what it starts lives as long as life.
+func (a *agent) start(ctx, life context.Context) error {
+	var err error
+	if a.kwok, err = a.cluster.startKWOK(ctx); err != nil {
+		return err
+	}
+	factory := a.factory
 	for _, informer := range []cache.SharedIndexInformer{
 		factory.Core().V1().Nodes().Informer(),
 		factory.Core().V1().Pods().Informer(),
@@ -81,29 +110,52 @@ func startAgent(ctx context.Context, c *Cluster) (*agent, error) {
 			UpdateFunc: func(any, any) { a.wake() },
 			DeleteFunc: func(any) { a.wake() },
 		}); err != nil {
-			cancel()
-			return nil, fmt.Errorf("watch cluster %s: %w", c.spec.Name, err)
+			return fmt.Errorf("watch it: %w", err)
 		}
 	}
 	factory.Start(life.Done())
-	synced := factory.WaitForCacheSync(ctx.Done())
-	for kind, ok := range synced {
+	for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
 		if !ok {
-			a.stop()
-			return nil, fmt.Errorf("watch cluster %s: %s not listed: %w", c.spec.Name, kind, context.Cause(ctx))
+			return fmt.Errorf("list its %s: %w", kind, context.Cause(ctx))
 		}
 	}
-	c.metrics.serve(a.pods, a.nodes)
+	a.cluster.metrics.serve(a.pods, a.nodes)
 	a.running.Go(func() { a.run(life) })
 	a.running.Go(func() { a.renewLeases(life) })
-	return a, nil
+	a.running.Go(func() { a.keepKWOK(life) })
+	return nil
 }
 
 // stop ends the agent and returns when it is gone.
-func (a *agent) stop() {
+func (a *agent) stop(ctx context.Context) error {
 	a.cancel()
 	a.running.Wait()
 	a.factory.Shutdown()
+	if a.kwok == nil {
+		return nil
+	}
+	return a.kwok.Stop(ctx, 0)
+}
+
+// keepKWOK starts the node simulator again should it end by itself.
+func (a *agent) keepKWOK(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.kwok.Done():
+		}
+		a.log.ErrorContext(ctx, "node simulator ended; starting it again", "error", a.kwok.Exited())
+		if pause(ctx, tryAgain) != nil {
+			return
+		}
+		again, err := a.cluster.startKWOK(ctx)
+		if err != nil {
+			a.log.ErrorContext(ctx, "node simulator not started", "error", err)
+			continue
+		}
+		a.kwok = again
+	}
 }
 
 func (a *agent) wake() {

@@ -20,7 +20,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"liftlock.dev/liftlock/internal/adapter/twin"
-	"liftlock.dev/liftlock/internal/adapter/twin/process"
 	"liftlock.dev/liftlock/sim/aks"
 )
 
@@ -38,9 +37,8 @@ type Cluster struct {
 	metrics *metricsServer
 	dice    *dice
 
-	mu    sync.Mutex // of what follows, and of changes to the control plane
-	kwok  *process.Process
-	agent *agent
+	mu    sync.Mutex // of agent, and of changes to the control plane
+	agent *agent     // nil while nodes stand still
 }
 
 // addOns are the objects that a managed cluster has from the start.
@@ -50,6 +48,10 @@ var addOns []byte
 
 func newCluster(ctx context.Context, options Options, spec aks.ClusterSpec, forget func()) (_ *Cluster, err error) {
 	folder := filepath.Join(options.StateDir, folderName(spec))
+	// What a simulator that was killed left there belongs to nobody.
+	if err := os.RemoveAll(folder); err != nil {
+		return nil, fmt.Errorf("clear the state folder: %w", err)
+	}
 	plane, err := twin.New(twin.Options{
 		BinDir: options.BinDir, StateDir: folder, Name: spec.Name, Version: spec.Version, Logger: options.Logger,
 	})
@@ -71,13 +73,14 @@ func newCluster(ctx context.Context, options Options, spec aks.ClusterSpec, forg
 	}
 	config := plane.Config()
 	config.UserAgent = "azure-simulator"
-	if c.client, err = kubernetes.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
-	}
 	if c.dynamic, err = dynamic.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("make a dynamic client: %w", err)
 	}
-	if c.metrics, err = serveMetrics(ctx, plane); err != nil {
+	config.AcceptContentTypes, config.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
+	if c.client, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	if c.metrics, err = serveMetrics(ctx, plane, c.log); err != nil {
 		return nil, err
 	}
 	if err := c.Apply(ctx, addOns); err != nil {
@@ -86,7 +89,7 @@ func newCluster(ctx context.Context, options Options, spec aks.ClusterSpec, forg
 	if err := c.Apply(ctx, c.metrics.registration()); err != nil {
 		return nil, fmt.Errorf("register the metrics API: %w", err)
 	}
-	if err := c.startNodes(ctx); err != nil {
+	if err := c.startAgent(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -100,36 +103,6 @@ func folderName(spec aks.ClusterSpec) string {
 	_, _ = hash.Write([]byte(spec.ID))
 	name := notInNames.ReplaceAllString(strings.ToLower(spec.Name), "-")
 	return name[:min(len(name), 30)] + "-" + strconv.FormatUint(uint64(hash.Sum32()), 36)
-}
-
-// startNodes runs what makes nodes and pods live. The caller holds mu or is
-// the only one to know the cluster.
-func (c *Cluster) startNodes(ctx context.Context) error {
-	running, err := startKWOK(ctx, c.binDir, c.plane.StateDir(), c.spec.Timing)
-	if err != nil {
-		return err
-	}
-	c.kwok = running
-	c.agent, err = startAgent(ctx, c)
-	return err
-}
-
-func (c *Cluster) stopNodes(ctx context.Context) error {
-	if c.agent != nil {
-		c.agent.stop()
-		c.agent = nil
-	}
-	if c.kwok == nil {
-		return nil
-	}
-	if err := c.kwok.Exited(); err != nil {
-		c.log.ErrorContext(ctx, "node simulator ended", "error", err)
-	}
-	if err := c.kwok.Stop(ctx, 0); err != nil {
-		return err
-	}
-	c.kwok = nil
-	return nil
 }
 
 // Kubeconfig implements aks.Cluster.
@@ -148,20 +121,23 @@ func (c *Cluster) SetVersion(ctx context.Context, version string) error {
 func (c *Cluster) pausing(ctx context.Context, change func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.stopNodes(ctx); err != nil {
+	if err := c.stopAgent(ctx); err != nil {
 		return err
 	}
 	if err := change(); err != nil {
+		if c.plane.Running() { // as before, so nodes go on as before
+			err = errors.Join(err, c.startAgent(context.WithoutCancel(ctx)))
+		}
 		return err
 	}
-	return c.startNodes(ctx)
+	return c.startAgent(ctx)
 }
 
 // Stop implements aks.Cluster.
 func (c *Cluster) Stop(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.stopNodes(ctx); err != nil {
+	if err := c.stopAgent(ctx); err != nil {
 		return fmt.Errorf("stop cluster %s: %w", c.spec.Name, err)
 	}
 	return c.plane.Stop(ctx)
@@ -180,7 +156,7 @@ func (c *Cluster) Delete(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var errs []error
-	errs = append(errs, c.stopNodes(ctx))
+	errs = append(errs, c.stopAgent(ctx))
 	if c.metrics != nil {
 		errs = append(errs, c.metrics.close())
 		c.metrics = nil

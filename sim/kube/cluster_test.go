@@ -2,7 +2,6 @@ package kube_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"

@@ -28,12 +28,9 @@ func (c *Cluster) Drain(ctx context.Context, name string, timeout time.Duration)
 	if err := c.SetUnschedulable(ctx, name, true); err != nil {
 		return fmt.Errorf("drain node %s: %w", name, err)
 	}
-	outOfTime := errors.New("drain timed out")
-	limited, cancel := context.WithTimeoutCause(ctx, timeout, outOfTime)
-	defer cancel()
-
+	deadline := time.Now().Add(timeout)
 	refusals := map[types.UID]refusal{}
-	err := c.until(limited, "node "+name+" to be empty", func(ctx context.Context) (bool, error) {
+	err := c.until(ctx, "node "+name+" to be empty", func(ctx context.Context) (bool, error) {
 		pods, err := c.podsOn(ctx, name)
 		if err != nil {
 			return false, err
@@ -44,16 +41,21 @@ func (c *Cluster) Drain(ctx context.Context, name string, timeout time.Duration)
 				return false, err
 			}
 		}
+		if len(pods) > 0 && time.Now().After(deadline) {
+			return false, errOutOfTime
+		}
 		return len(pods) == 0, nil
 	})
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() == nil && errors.Is(context.Cause(limited), outOfTime) {
+	switch {
+	case errors.Is(err, errOutOfTime):
 		return c.blocked(ctx, name, refusals)
+	case err != nil:
+		return fmt.Errorf("drain node %s: %w", name, err)
 	}
-	return fmt.Errorf("drain node %s: %w", name, err)
+	return nil
 }
+
+var errOutOfTime = errors.New("the drain's time is up")
 
 type refusal struct {
 	at      time.Time

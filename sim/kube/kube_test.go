@@ -170,14 +170,14 @@ func (r *rig) apply(t *testing.T, manifest string) {
 // eventually polls for a condition that the cluster has to bring about.
 func eventually(t *testing.T, what string, holds func() (bool, string)) {
 	t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		ok, state := holds()
 		if ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 40 s: %s; last: %s", what, state)
+			t.Fatalf("not within a minute: %s; last: %s", what, state)
 		}
 		time.Sleep(50 * time.Millisecond) // between two looks
 	}

@@ -52,8 +52,9 @@ func span(r aks.Range) string {
 	return fmt.Sprintf("%dms-%dms", r.Min.Milliseconds(), max(r.Min, r.Max).Milliseconds())
 }
 
-func startKWOK(ctx context.Context, binDir, stateDir string, timing aks.Timing) (*process.Process, error) {
-	config, err := stages(timing)
+func (c *Cluster) startKWOK(ctx context.Context) (*process.Process, error) {
+	stateDir := c.plane.StateDir()
+	config, err := stages(c.spec.Timing)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func startKWOK(ctx context.Context, binDir, stateDir string, timing aks.Timing) 
 	}
 	return process.Start(ctx, process.Command{
 		Name: "kwok",
-		Path: filepath.Join(binDir, "kwok"),
+		Path: filepath.Join(c.binDir, "kwok"),
 		Args: []string{
 			"--config=stages.yaml",
 			"--kubeconfig=kubeconfig",

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -41,7 +42,7 @@ const metricsHost = "metrics-server.kube-system.svc"
 // window is what the figures are said to be averaged over.
 const window = 5 * time.Second
 
-func serveMetrics(ctx context.Context, plane *twin.ControlPlane) (*metricsServer, error) {
+func serveMetrics(ctx context.Context, plane *twin.ControlPlane, log *slog.Logger) (*metricsServer, error) {
 	pair, authority, err := plane.ServingCertificate("metrics-server", metricsHost)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the metrics API: %w", err)
@@ -71,7 +72,7 @@ func serveMetrics(ctx context.Context, plane *twin.ControlPlane) (*metricsServer
 			ClientCAs:    clients,
 			MinVersion:   tls.VersionTLS12,
 		},
-		ErrorLog: nil,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(m.done)

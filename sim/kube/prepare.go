@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +96,16 @@ func (a *agent) disksAttached(pod *corev1.Pod) (bool, error) {
 			return false, err
 		}
 		if len(nodes) != 1 || nodes[0] != pod.Spec.NodeName {
+			return false, nil
+		}
+		// A kubelet mounts what its node's status says is attached, which comes
+		// last.
+		node, err := a.nodes.Get(pod.Spec.NodeName)
+		if err != nil {
+			return false, err
+		}
+		told := corev1.UniqueVolumeName("kubernetes.io/csi/" + diskDriver + "^" + volume.Spec.CSI.VolumeHandle)
+		if !slices.ContainsFunc(node.Status.VolumesAttached, func(v corev1.AttachedVolume) bool { return v.Name == told }) {
 			return false, nil
 		}
 	}

@@ -38,7 +38,7 @@ func restConfig(port int, c *credentials) *rest.Config {
 			CertData: c.admin.Certificate,
 			KeyData:  c.admin.Key,
 		},
-		QPS:   200,
-		Burst: 400,
+		// The API server's own priorities and fairness limit better.
+		QPS: -1,
 	}
 }

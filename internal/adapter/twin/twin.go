@@ -352,6 +352,14 @@ func (c *ControlPlane) Close(ctx context.Context) error {
 	return nil
 }
 
+// Running tells whether the API server's process runs.
+func (c *ControlPlane) Running() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	server, ok := c.running["kube-apiserver"]
+	return ok && server.Exited() == nil
+}
+
 // Version returns the version that the control plane runs or would run.
 func (c *ControlPlane) Version() string {
 	c.mu.Lock()
