@@ -351,7 +351,7 @@ func clusterRows(m Model, c Cluster, f frame, d detail, indent int) []row {
 	for _, p := range c.Pools {
 		one := row{indent: indent + 2, mark: mark(p.State, f.turn), markAs: toneOf(p.State)}
 		one.cells[colName] = cell{clean(p.Name), style{faint: true}}
-		one.cells[colVersions] = cell{string(p.Strategy), style{faint: true}}
+		one.cells[colVersions] = cell{clean(string(p.Strategy)), style{faint: true}}
 		one.cells[colState] = cell{string(p.State), style{tone: toneOf(p.State), faint: true}}
 		progress(&one, p.PodsMoved, p.PodsTotal, p.State)
 		rows = append(rows, one)
