@@ -14,13 +14,13 @@ import (
 // TestKilledEngineGoesOn kills the engine's process in the middle of a workflow
 // again and again; the last one finishes it on the same file.
 func TestKilledEngineGoesOn(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	for kill, after := range []int{2, 5, 9} {
 		c := startChild(ctx, t, dir)
 		c.waitRunning(t)
-		eventually(t, 20*time.Second, func() error {
+		eventually(t, time.Minute, func() error {
 			if got := (steps{dir}).taken(t); got < after {
 				return fmt.Errorf("%d steps taken, %d wanted", got, after)
 			}

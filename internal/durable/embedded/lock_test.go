@@ -40,7 +40,7 @@ func TestOneEngineAFolder(t *testing.T) {
 }
 
 func TestLockOfAnotherProcess(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	c := startChild(ctx, t, dir)

@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/log/tag"
@@ -27,6 +29,7 @@ type serverLog struct {
 	// from it by With. From then on the server's parts only report that the
 	// others go away.
 	closing *atomic.Bool
+	repeats *repeats
 }
 
 var (
@@ -36,7 +39,7 @@ var (
 
 // newServerLog returns a log that writes to logger.
 func newServerLog(logger *slog.Logger) *serverLog {
-	return &serverLog{logger: logger, closing: &atomic.Bool{}}
+	return &serverLog{logger: logger, closing: &atomic.Bool{}, repeats: &repeats{now: time.Now}}
 }
 
 // Debug discards: the server's details serve its own developers.
@@ -70,14 +73,64 @@ func (l *serverLog) Fatal(msg string, tags ...tag.Tag) {
 
 // With returns a log that adds tags to every line.
 func (l *serverLog) With(tags ...tag.Tag) log.Logger {
-	return &serverLog{logger: l.logger, attrs: slices.Concat(l.attrs, attrs(tags)), closing: l.closing}
+	return &serverLog{logger: l.logger, attrs: slices.Concat(l.attrs, attrs(tags)), closing: l.closing, repeats: l.repeats}
 }
 
 func (l *serverLog) write(to func(string, ...any), msg string, tags []tag.Tag) {
 	if l.closing.Load() || isNoise(msg) {
 		return
 	}
-	to("temporal: "+msg, slices.Concat(l.attrs, attrs(tags))...)
+	held, ok := l.repeats.pass(msg)
+	if !ok {
+		return
+	}
+	all := slices.Concat(l.attrs, attrs(tags))
+	if held > 0 {
+		all = append(all, slog.Int("repeated", held))
+	}
+	to("temporal: "+msg, all...)
+}
+
+// repeatEvery is how often the same message is passed on. While the disk is
+// full the server says the same thing a dozen times a second.
+const repeatEvery = 10 * time.Second
+
+// repeats holds back what was said a moment ago. The server's messages are
+// fixed texts, so there are few.
+type repeats struct {
+	now  func() time.Time
+	mu   sync.Mutex
+	said map[string]*repeat
+}
+
+// repeat is one message: when it was last passed on, and how often it came
+// since then.
+type repeat struct {
+	at   time.Time
+	held int
+}
+
+// pass tells whether a message may be passed on, and how many like it were held
+// back before.
+func (r *repeats) pass(msg string) (held int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	last, known := r.said[msg]
+	if !known {
+		if r.said == nil {
+			r.said = map[string]*repeat{}
+		}
+		r.said[msg] = &repeat{at: now}
+		return 0, true
+	}
+	if now.Sub(last.at) < repeatEvery {
+		last.held++
+		return 0, false
+	}
+	held = last.held
+	*last = repeat{at: now}
+	return held, true
 }
 
 func isNoise(msg string) bool {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	sdklog "go.temporal.io/sdk/log"
@@ -54,6 +55,24 @@ func TestClientsAreQuiet(t *testing.T) {
 	l.Warn("slow")
 	sdklog.With(l, "a", 1).Info("Started Worker")
 	if diff := cmp.Diff([]string{"WARN slow"}, recorder.all()); diff != "" {
+		t.Errorf("logged (-want +got):\n%s", diff)
+	}
+}
+
+func TestRepeatsAreHeldBack(t *testing.T) {
+	recorder := &logRecorder{}
+	l := newServerLog(slog.New(recorder))
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	l.repeats.now = func() time.Time { return now }
+	for range 5 {
+		l.Warn("full")
+		l.With(tag.Service("history")).Warn("full")
+	}
+	l.Warn("else")
+	now = now.Add(repeatEvery)
+	l.Warn("full")
+	want := []string{"WARN temporal: full", "WARN temporal: else", "WARN temporal: full repeated=9"}
+	if diff := cmp.Diff(want, recorder.all()); diff != "" {
 		t.Errorf("logged (-want +got):\n%s", diff)
 	}
 }

@@ -34,6 +34,9 @@ const (
   changed_at TEXT NOT NULL     -- when version or digest last changed, UTC
 )`
 
+	// touchStamp writes to the store without changing it.
+	touchStamp = `UPDATE ` + stampTable + ` SET server = server`
+
 	storeMain       = "main"
 	storeVisibility = "visibility"
 )

@@ -36,6 +36,10 @@ const (
 	// taken away from it.
 	stopTimeout = 30 * time.Second
 
+	// lowBytes is where Check calls the disk full: one more step may fit, a
+	// burst does not.
+	lowBytes = 1 << 20
+
 	pollInterval = 10 * time.Millisecond
 )
 
@@ -269,6 +273,25 @@ func (s *Server) Dial(ctx context.Context, options client.Options) (client.Clien
 		return nil, fmt.Errorf("dial engine of %s: %w", s.options.Dir, err)
 	}
 	return c, nil
+}
+
+// Check tells whether the store can be written to, by writing to it. Without
+// it a full disk shows only as rollouts that do not move: the server retries
+// for as long as it takes and goes on by itself once there is space. The error
+// is a StoreError with the remedy.
+func (s *Server) Check(ctx context.Context) error {
+	path := filepath.Join(s.options.Dir, storeFile)
+	fs, err := statFileSystem(s.options.Dir)
+	if err != nil {
+		return err
+	}
+	if fs.free >= 0 && fs.free < lowBytes {
+		return storeError("write", path, fmt.Errorf("%d KiB free: %w", fs.free>>10, syscall.ENOSPC))
+	}
+	if _, err := s.pool.ExecContext(ctx, touchStamp); err != nil {
+		return storeError("write", path, err)
+	}
+	return nil
 }
 
 // Close stops the server, closes its store and gives the folder free. Stop

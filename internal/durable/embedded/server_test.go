@@ -69,8 +69,14 @@ func TestServer(t *testing.T) {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
 	}
-	if lines := recorder.all(); len(lines) > 0 {
-		t.Errorf("logged although nothing was wrong:\n%s", strings.Join(lines, "\n"))
+	// On a busy machine the server has reason to warn; this it does always.
+	for _, line := range recorder.all() {
+		t.Log(line)
+		for _, noise := range []string{"HTTP API port", "network dial error", "Failed to poll", "shard closed"} {
+			if strings.Contains(line, noise) {
+				t.Errorf("logged although nothing was wrong: %s", line)
+			}
+		}
 	}
 }
 

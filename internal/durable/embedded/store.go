@@ -53,7 +53,7 @@ type StoreError struct {
 
 // Error says action, file, cause and remedy.
 func (e *StoreError) Error() string {
-	text := fmt.Sprintf("start engine: %s %s: %v", e.Action, e.Path, e.Err)
+	text := fmt.Sprintf("engine: %s %s: %v", e.Action, e.Path, e.Err)
 	if e.Remedy != "" {
 		text += "; " + e.Remedy
 	}
@@ -100,7 +100,7 @@ func remedy(path string, err error) string {
 }
 
 const (
-	remedyFull       = "the disk is full; free some space and start again, nothing is lost"
+	remedyFull       = "the disk is full; free some space, nothing is lost"
 	remedyPermission = "check that this user may read and write the folder and the files in it"
 )
 

@@ -167,6 +167,25 @@ func TestFileSystems(t *testing.T) {
 	}
 }
 
+// TestCheck makes the store of a running engine refuse writes for a moment.
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	s := mustStart(t, Options{Dir: dir})
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.ExecContext(t.Context(), "PRAGMA query_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+	wantStoreError(t, s.Check(t.Context()), filepath.Join(dir, storeFile), "write", "readonly", "may read and write")
+	if _, err := s.pool.ExecContext(t.Context(), "PRAGMA query_only = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // wantStoreError checks kind, path and text of an error.
 func wantStoreError(t *testing.T, err error, path string, texts ...string) {
 	t.Helper()
