@@ -46,7 +46,7 @@ type Options struct {
 	// BootParallel is how many clusters start at a time; 0 means two.
 	BootParallel int
 	// SettlePatience is how long workloads may take to become Ready before the
-	// availability watch begins; 0 means two minutes.
+	// availability watch begins; 0 means five minutes.
 	SettlePatience time.Duration
 }
 
@@ -108,7 +108,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		o.BootParallel = 2
 	}
 	if o.SettlePatience == 0 {
-		o.SettlePatience = 2 * time.Minute
+		o.SettlePatience = 5 * time.Minute
 	}
 	s := &Server{options: o, log: o.Logger, now: o.Now, woken: make(chan struct{}, 1), closing: make(chan struct{}), faults: fault.NewSet(o.Now), witness: witness.New(o.Now, o.Logger)}
 	s.last.Store(o.Now().UnixNano())
