@@ -127,11 +127,11 @@ func TestAnyFrameFits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	pick := func() string { return texts[rng.IntN(len(texts))] }
 	state := func() fleet.State { return states[rng.IntN(len(states))] }
-	for range 2000 {
+	for range 200 {
 		m := Model{Fleet: pick(), Target: pick(), State: state(), Reason: pick(), Now: after(rng.IntN(1e6)), StartedAt: start, Left: time.Duration(rng.Int64N(1e15)), Violations: rng.IntN(2), Workloads: rng.IntN(2)}
-		for range rng.IntN(30) {
+		for range rng.IntN(16) {
 			r := Ring{Name: pick(), State: state(), Reason: pick()}
-			for range rng.IntN(30) {
+			for range rng.IntN(16) {
 				c := Cluster{Name: pick(), From: pick(), To: pick(), State: state(), Reason: pick(), StartedAt: after(rng.IntN(1e6)), PodsMoved: rng.IntN(200), PodsTotal: rng.IntN(200), Violations: rng.IntN(2)}
 				for range rng.IntN(4) {
 					c.Pools = append(c.Pools, Pool{Name: pick(), Strategy: fleet.Strategy(pick()), State: state(), Reason: pick(), PodsMoved: rng.IntN(200), PodsTotal: rng.IntN(200)})
@@ -153,5 +153,15 @@ func TestAnyFrameFits(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// BenchmarkFrame draws 200 clusters, as a terminal does eight times a second.
+func BenchmarkFrame(b *testing.B) {
+	m := many()
+	f := size(120, 40, m.Now)
+	f.paint = painter(io.Discard, Options{Color: true})
+	for b.Loop() {
+		draw(m, f)
 	}
 }

@@ -46,21 +46,21 @@ func fit(s string, width int) string {
 
 // fitMiddle cuts a name to a width, keeping its end, where names differ.
 func fitMiddle(s string, width int) string {
-	if lipgloss.Width(s) <= width || width < 6 {
+	if width < 6 || lipgloss.Width(s) <= width {
 		return fit(s, width)
 	}
-	runes := []rune(s)
 	head := (width - 1) / 2
-	tail := len(runes)
-	for tail > 0 && lipgloss.Width(string(runes[tail-1:])) <= width-1-head {
+	runes := []rune(s)
+	tail, used := len(runes), 0
+	for tail > 0 {
+		w := lipgloss.Width(string(runes[tail-1]))
+		if used+w > width-1-head {
+			break
+		}
+		used += w
 		tail--
 	}
 	return strings.TrimSuffix(fit(s, head+1), "…") + "…" + string(runes[tail:])
-}
-
-// pad fills a text with spaces to a width of columns.
-func pad(s string, width int) string {
-	return s + strings.Repeat(" ", max(0, width-lipgloss.Width(s)))
 }
 
 // duration writes a length of time, two units at most.
