@@ -30,9 +30,9 @@ import (
 )
 
 // readyTimeout bounds how long a component may take to answer. A control plane
-// needs three seconds alone, and its share of the processor when several start
-// on a small machine.
-const readyTimeout = 2 * time.Minute
+// needs three seconds alone, and its share of the processor on a small, busy
+// machine. One that ends is noticed at once.
+const readyTimeout = 5 * time.Minute
 
 // Options say what to start and where.
 type Options struct {
