@@ -78,6 +78,10 @@ var rules = []rule{
 	{says: says(`downgrad\w+|(cannot|can't|must not) be (more than|greater than|newer than).{0,80}control plane|control plane version .{0,80}incompatible|incompatible.{0,80}control plane`), code: rollout.CodeSkew, remedy: "Kubernetes versions never go back, and pools never pass their control plane: look at the versions again"},
 	{codes: []string{"K8sVersionNotSupported", "AgentPoolK8sVersionNotSupported", "UnsupportedKubernetesVersion"}, code: rollout.CodeNotOffered, remedy: "choose a version that the region offers, or wait until it does"},
 	{says: says(`upgrading kubernetes version .{0,120}is not allowed|available upgrades:|version \S+ is not supported in (this|the) region|kubernetes version .{0,60}(not supported|not available|unsupported)`), code: rollout.CodeNotOffered, remedy: "choose a version that is offered to this cluster; one minor at a time"},
+	{
+		says: says(`(could not find|cannot find) the snapshot|snapshot .{0,200}(not found|does not exist|older than|no longer|cannot be used|not supported)|same VM (family|series)|not the kubernetes version .{0,40}of snapshot`),
+		code: rollout.CodeNotOffered, remedy: "AKS gives a snapshot's node image only to pools of the same VM family and version, and for 90 days: prove the newest image anew",
+	},
 
 	// What people have forbidden.
 	{codes: []string{"ScopeLocked"}, code: rollout.CodeLocked, remedy: "remove the management lock for the time of the rollout, or leave the cluster out"},

@@ -1,11 +1,13 @@
 package azure
 
 import (
+	"encoding/base64"
 	"net/http"
 	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/rollout"
@@ -140,24 +142,78 @@ func TestOffers(t *testing.T) {
 	}
 }
 
+// kubeconfigs are what the service issues: with a certificate, and naming
+// kubelogin for clusters that sign people in with Entra.
+const (
+	certificateKubeconfig = `apiVersion: v1
+kind: Config
+clusters: [{name: Prod, cluster: {server: "https://prod:443", certificate-authority-data: Y2E=}}]
+users: [{name: clusterUser_RG-Prod_Prod, user: {client-certificate-data: Y2VydA==, client-key-data: a2V5}}]
+contexts: [{name: Prod, context: {cluster: Prod, user: clusterUser_RG-Prod_Prod}}]
+current-context: Prod
+`
+	kubeloginKubeconfig = `apiVersion: v1
+kind: Config
+clusters: [{name: Prod, cluster: {server: "https://prod:443", certificate-authority-data: Y2E=}}]
+users:
+- name: clusterUser_RG-Prod_Prod
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1beta1
+      command: kubelogin
+      args: [get-token, --environment, AzurePublicCloud, --server-id, 6dae42f8-4368-4678-94ff-3960e28e3630, --client-id, 80faf920-1908-4b52-b5ef-a8e7bedfc67a, --tenant-id, t, --login, devicecode]
+      installHint: install kubelogin
+      provideClusterInfo: false
+contexts: [{name: Prod, context: {cluster: Prod, user: clusterUser_RG-Prod_Prod}}]
+current-context: Prod
+`
+)
+
 func TestKubeconfig(t *testing.T) {
-	f := newFakeARM(t)
-	f.on("POST "+prodPath+"/listClusterUserCredential", http.StatusOK, `{"kubeconfigs":[{"name":"clusterUser","value":"YXBpVmVyc2lvbjogdjEK"}]}`)
-	p := f.provider()
-	got, err := p.Kubeconfig(t.Context(), prod())
-	if err != nil || string(got) != "apiVersion: v1\n" {
-		t.Fatalf("got %q, %v", got, err)
+	path := "POST " + prodPath + "/listClusterUserCredential"
+	get := func(kubeconfig string) (*fakeARM, string, error) {
+		f := newFakeARM(t)
+		f.on(path, http.StatusOK, `{"kubeconfigs":[{"name":"clusterUser","value":"`+base64.StdEncoding.EncodeToString([]byte(kubeconfig))+`"}]}`)
+		got, err := f.provider().Kubeconfig(t.Context(), prod())
+		return f, string(got), err
 	}
-	if query := f.asked("POST " + prodPath + "/listClusterUserCredential")[0].query; query != "api-version=2026-04-01&format=exec" {
+	f, got, err := get(certificateKubeconfig)
+	if err != nil || got != certificateKubeconfig {
+		t.Errorf("with a certificate: %q, %v", got, err)
+	}
+	if query := f.asked(path)[0].query; query != "api-version=2026-04-01&format=exec" {
 		t.Errorf("query %q", query)
 	}
-	token, expires, err := p.KubernetesToken(t.Context())
-	if err != nil || token != secretMark+"-token" || expires.IsZero() {
-		t.Errorf("token %q until %v: %v", token, expires, err)
+
+	_, got, err = get(kubeloginKubeconfig)
+	if err != nil {
+		t.Fatal(err)
 	}
+	config, err := clientcmd.Load([]byte(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := config.AuthInfos["clusterUser_RG-Prod_Prod"]
+	if user == nil || user.Exec != nil || user.Token != secretMark+"-token" || config.Clusters["Prod"].Server != "https://prod:443" || config.Contexts["Prod"] == nil {
+		t.Errorf("with Entra: %s", got)
+	}
+
+	_, _, err = get("{" + secretMark)
+	wantCode(t, err, rollout.CodeFailed)
 	empty := newFakeARM(t)
-	empty.on("POST "+prodPath+"/listClusterUserCredential", http.StatusOK, `{"kubeconfigs":[]}`)
-	if _, err := empty.provider().Kubeconfig(t.Context(), prod()); rollout.CodeOf(err) != rollout.CodeFailed {
-		t.Errorf("no kubeconfig: %v", err)
+	empty.on(path, http.StatusOK, `{"kubeconfigs":[]}`)
+	_, err = empty.provider().Kubeconfig(t.Context(), prod())
+	wantCode(t, err, rollout.CodeFailed)
+}
+
+func TestServerScope(t *testing.T) {
+	for want, args := range map[string][]string{
+		"6dae42f8-4368-4678-94ff-3960e28e3630/.default": {"get-token", "--server-id"},
+		"own/.default":   {"get-token", "--server-id", "own"},
+		"other/.default": {"--server-id=other"},
+	} {
+		if got := serverScope(args); got != want {
+			t.Errorf("%q: %s", args, got)
+		}
 	}
 }

@@ -401,14 +401,14 @@ func TestConformancePools(t *testing.T) {
 	// A proven image travels as a snapshot.
 	h.done(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("system"), ""))
 	h.nothing(h.provider.UpgradeNodeImage(t.Context(), c, *c.Pool("system"), ""))
-	id, err := h.provider.SnapshotPool(t.Context(), c, *c.Pool("system"), "proven")
+	id, err := h.provider.SnapshotPool(t.Context(), c, h.pool("system"), "proven")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := h.other.SnapshotPool(t.Context(), c, *c.Pool("system"), "proven"); err != nil || again != id {
+	if again, err := h.other.SnapshotPool(t.Context(), c, h.pool("system"), "proven"); err != nil || again != id {
 		t.Errorf("again: %q, %v", again, err)
 	}
-	_, err = h.provider.SnapshotPool(t.Context(), c, like, "proven")
+	_, err = h.provider.SnapshotPool(t.Context(), c, like, "proven") // its image is another
 	h.refused(rollout.CodeInvalid, err)
 	image, created, err := h.provider.SnapshotImage(t.Context(), id)
 	if err != nil || image != h.pool("system").Image || created.IsZero() || image == like.Image {

@@ -2,19 +2,21 @@ package azure
 
 import (
 	"context"
-	"time"
+	"path"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v9"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
 // Kubeconfig returns the kubeconfig that the service issues to users of a
-// cluster. It holds a client certificate, or names kubelogin where the cluster
-// signs people in with Entra; then KubernetesToken serves instead. It is a
-// secret.
+// cluster. Where the cluster signs people in with Entra and the kubeconfig names
+// kubelogin, a token of the provider's identity stands in its place; ask again
+// when the API server no longer takes it. It is a secret.
 func (p *Provider) Kubeconfig(ctx context.Context, cluster fleet.Cluster) ([]byte, error) {
 	a := act{clusterName(cluster.ID, cluster.Name), "get user credentials"}
 	t, err := p.cluster(cluster.ID, a)
@@ -30,23 +32,56 @@ func (p *Provider) Kubeconfig(ctx context.Context, cluster fleet.Cluster) ([]byt
 	}
 	for _, k := range got.Kubeconfigs {
 		if k != nil && len(k.Value) > 0 {
-			return k.Value, nil
+			return p.signedIn(ctx, a, k.Value)
 		}
 	}
 	return nil, a.refuse(rollout.CodeFailed, "check that the cluster is running and the identity may list its user credentials", "the service returned no kubeconfig")
 }
 
-// kubernetesScope is the AKS server application of Entra; it is the same in all
-// clouds.
-const kubernetesScope = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
-
-// KubernetesToken returns a bearer token of the provider's identity for the API
-// servers of clusters that sign people in with Entra, and when it ends. It does
-// what kubelogin does.
-func (p *Provider) KubernetesToken(ctx context.Context) (token string, expires time.Time, err error) {
-	got, err := p.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{kubernetesScope}})
+// signedIn replaces kubelogin in a kubeconfig by a token. Others are returned
+// as they are.
+func (p *Provider) signedIn(ctx context.Context, a act, kubeconfig []byte) ([]byte, error) {
+	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
-		return "", time.Time{}, act{"Kubernetes API", "get a token"}.failed(ctx, err)
+		// The parser quotes what it read, which holds secrets.
+		return nil, a.refuse(rollout.CodeFailed, "report it: the service answered with something unexpected", "what the service returned is no kubeconfig")
 	}
-	return got.Token, got.ExpiresOn, nil
+	changed := false
+	for _, user := range config.AuthInfos {
+		if user == nil || user.Exec == nil || strings.TrimSuffix(path.Base(strings.ReplaceAll(user.Exec.Command, `\`, "/")), ".exe") != "kubelogin" {
+			continue
+		}
+		token, err := p.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{serverScope(user.Exec.Args)}})
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		user.Exec, user.Token = nil, token.Token
+		changed = true
+	}
+	if !changed {
+		return kubeconfig, nil
+	}
+	written, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, a.refuse(rollout.CodeFailed, "report it", "the kubeconfig cannot be written")
+	}
+	return written, nil
+}
+
+// kubernetesServer is the AKS server application of Entra; it is the same in all
+// clouds.
+const kubernetesServer = "6dae42f8-4368-4678-94ff-3960e28e3630"
+
+// serverScope is the scope of the application that a kubelogin command line
+// names: clusters of the first Entra integration have one of their own.
+func serverScope(args []string) string {
+	server := kubernetesServer
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--server-id="); ok {
+			server = value
+		} else if arg == "--server-id" && i+1 < len(args) {
+			server = args[i+1]
+		}
+	}
+	return server + "/.default"
 }

@@ -397,8 +397,20 @@ func TestSnapshots(t *testing.T) {
 	if again, err := p.SnapshotPool(t.Context(), prod(), fleet.Pool{Name: "apps"}, "Proven-1"); err != nil || again != got || len(f.asked("PUT "+id)) != 1 {
 		t.Errorf("again: %q, %v", again, err)
 	}
-	_, err = p.SnapshotPool(t.Context(), prod(), fleet.Pool{Name: "system"}, "Proven-1")
+	// Another pool with the same image shares it; one with another image must not.
+	if again, err := p.SnapshotPool(t.Context(), prod(), fleet.Pool{Name: "system", Image: "AKSUbuntu-2204gen2containerd-202610.20.0"}, "Proven-1"); err != nil || again != got {
+		t.Errorf("shared: %q, %v", again, err)
+	}
+	_, err = p.SnapshotPool(t.Context(), prod(), fleet.Pool{Name: "apps", Image: "AKSUbuntu-2204gen2containerd-202611.03.0"}, "Proven-1")
 	wantCode(t, err, rollout.CodeInvalid)
+	f.forget("GET " + id)
+	f.on("DELETE "+id, http.StatusOK, "")
+	_, err = p.SnapshotPool(t.Context(), prod(), fleet.Pool{Name: "apps", Image: "AKSUbuntu-2204gen2containerd-202611.03.0"}, "Proven-1")
+	wantCode(t, err, rollout.CodeChanged)
+	if len(f.asked("DELETE "+id)) != 1 {
+		t.Error("a snapshot of the wrong image was left behind")
+	}
+	f.on("GET "+id, http.StatusOK, body)
 	image, created, err := p.SnapshotImage(t.Context(), got)
 	if err != nil || image != "AKSUbuntu-2204gen2containerd-202610.20.0" || !created.Equal(time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)) {
 		t.Errorf("image %q of %v: %v", image, created, err)

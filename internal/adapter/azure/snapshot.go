@@ -12,41 +12,50 @@ import (
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
-// SnapshotPool implements rollout.Provider. A snapshot of that name that was
-// taken of another pool is refused with CodeInvalid.
+// SnapshotPool implements rollout.Provider. A snapshot of that name serves again
+// if it holds the pool's node image, whichever pool it was taken of; one that
+// holds another image is refused with CodeInvalid.
 func (p *Provider) SnapshotPool(ctx context.Context, cluster fleet.Cluster, pool fleet.Pool, name string) (string, error) {
 	a := actOnPool(cluster, pool.Name, "keep its node image as snapshot "+name)
 	t, err := p.cluster(cluster.ID, a)
 	if err != nil {
 		return "", err
 	}
-	source := cluster.ID + "/agentPools/" + pool.Name
 	there, err := t.snapshots.Get(ctx, t.group, name, nil)
 	switch {
 	case err == nil:
-		return snapshotOf(a, &there.Snapshot, source)
+		return snapshotOf(a, &there.Snapshot, pool.Image)
 	case !gone(err):
 		return "", a.failed(ctx, err)
 	}
 	made, err := t.snapshots.CreateOrUpdate(ctx, t.group, name, armcontainerservice.Snapshot{
 		Location: &cluster.Location,
 		Properties: &armcontainerservice.SnapshotProperties{
-			CreationData: creationData(source),
+			CreationData: creationData(cluster.ID + "/agentPools/" + pool.Name),
 			SnapshotType: ptr(armcontainerservice.SnapshotTypeNodePool),
 		},
 	}, nil)
 	if err != nil {
 		return "", a.failed(ctx, err)
 	}
-	return snapshotOf(a, &made.Snapshot, source)
+	id, err := snapshotOf(a, &made.Snapshot, pool.Image)
+	if rollout.CodeOf(err) == rollout.CodeInvalid {
+		// The pool was given another image since the caller saw it; what was made
+		// just now must not take the name of what was meant.
+		if _, err := t.snapshots.Delete(ctx, t.group, name, nil); err != nil && !gone(err) {
+			return "", a.failed(ctx, err)
+		}
+		return "", a.refuse(rollout.CodeChanged, "it will be looked at again", "its node image has changed")
+	}
+	return id, err
 }
 
-func snapshotOf(a act, s *armcontainerservice.Snapshot, source string) (string, error) {
+func snapshotOf(a act, s *armcontainerservice.Snapshot, image string) (string, error) {
 	if s.ID == nil || s.Properties == nil {
 		return "", a.refuse(rollout.CodeFailed, "report it: the service answered with something unexpected", "a snapshot without id or properties")
 	}
-	if of := s.Properties.CreationData; of != nil && !strings.EqualFold(text(of.SourceResourceID), source) {
-		return "", a.refuse(rollout.CodeInvalid, "choose another name, or delete that snapshot", "a snapshot of that name exists, taken of %s", text(of.SourceResourceID))
+	if holds := text(s.Properties.NodeImageVersion); image != "" && holds != "" && !strings.EqualFold(holds, image) {
+		return "", a.refuse(rollout.CodeInvalid, "choose another name, or delete that snapshot", "the snapshot of that name holds node image %s, not %s", holds, image)
 	}
 	return strings.ToLower(*s.ID), nil
 }

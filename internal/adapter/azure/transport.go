@@ -24,7 +24,8 @@ func newHTTPClient(caFile string) (*http.Client, error) {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   15 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, Renegotiation: tls.RenegotiateFreelyAsClient},
+		// Some front ends of Azure renegotiate; the SDK's own client lets them too.
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, Renegotiation: tls.RenegotiateFreelyAsClient},
 	}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile) //nolint:gosec // the Fleet file names it
