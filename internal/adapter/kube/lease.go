@@ -35,8 +35,8 @@ var (
 type leaseMemory struct {
 	mu sync.Mutex
 	// The last state of someone else's Lease, and since when it has not changed.
-	version string
-	since   time.Time
+	state string
+	since time.Time
 	// Until when our own Lease holds; zero if we have taken none.
 	ours time.Time
 }
@@ -54,11 +54,11 @@ func (m *leaseMemory) held(now time.Time) error {
 }
 
 // unchangedSince remembers when this state of the Lease was first seen.
-func (m *leaseMemory) unchangedSince(version string, now time.Time) time.Time {
+func (m *leaseMemory) unchangedSince(state string, now time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.version != version {
-		m.version, m.since = version, now
+	if m.state != state {
+		m.state, m.since = state, now
 	}
 	return m.since
 }
@@ -66,7 +66,7 @@ func (m *leaseMemory) unchangedSince(version string, now time.Time) time.Time {
 func (m *leaseMemory) took(until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ours, m.version = until, ""
+	m.ours, m.state = until, ""
 }
 
 // AcquireLease implements rollout.Kubernetes. Notes are merged into those that
@@ -125,7 +125,8 @@ func (c *cluster) expired(lease *coordinationv1.Lease, now time.Time) bool {
 	if at := renewed(lease); !at.IsZero() && now.Sub(at) > ttl+clockTolerance {
 		return true
 	}
-	since := c.lease.unchangedSince(string(lease.UID)+"/"+lease.ResourceVersion, now)
+	state := fmt.Sprint(lease.UID, "/", lease.ResourceVersion, "/", lease.Spec.RenewTime)
+	since := c.lease.unchangedSince(state, now)
 	return now.Sub(since) > ttl
 }
 

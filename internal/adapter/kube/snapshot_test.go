@@ -133,4 +133,3 @@ func TestManagerOf(t *testing.T) {
 		})
 	}
 }
-

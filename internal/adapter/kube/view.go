@@ -40,8 +40,9 @@ type workloadKey struct{ namespace, key string }
 // nor budgets reach beyond it.
 type namespaceView struct {
 	pods        map[string]*ownedPod // by uid, finished ones left out
+	byOwner     map[string]int       // how many pods each controller has itself
 	controllers map[string]*ownedWorkload
-	budgets     map[string]fleet.Budget
+	budgets     map[string]seenBudget
 	workloads   map[string]*seenWorkload // by key
 
 	// shared: a budget selects pods of several workloads, so that what one of
@@ -52,11 +53,34 @@ type namespaceView struct {
 	dirty map[string]bool
 }
 
-// seenWorkload is a workload with its pods and numbers.
+// seenWorkload is a workload with its pods, the budgets that select any of
+// them, and its numbers.
 type seenWorkload struct {
 	workload        fleet.Workload
 	pods            map[string]*ownedPod
+	budgets         map[string]bool // by id
 	ready, required int
+}
+
+func newSeenWorkload(w fleet.Workload) *seenWorkload {
+	return &seenWorkload{workload: w, pods: map[string]*ownedPod{}, budgets: map[string]bool{}}
+}
+
+// seenBudget is a budget with its selector as parsed.
+type seenBudget struct {
+	budget   fleet.Budget
+	selector labels.Selector
+}
+
+func newSeenBudget(b fleet.Budget) seenBudget {
+	if b.SelectsNothing {
+		return seenBudget{b, labels.Nothing()}
+	}
+	selector, err := labels.Parse(b.Selector)
+	if err != nil {
+		selector = labels.Everything() // as the domain takes it
+	}
+	return seenBudget{b, selector}
 }
 
 func newView(sources int) *view {
@@ -119,8 +143,9 @@ func (v *view) apply(it item) {
 	if ns == nil {
 		ns = &namespaceView{
 			pods:        map[string]*ownedPod{},
+			byOwner:     map[string]int{},
 			controllers: map[string]*ownedWorkload{},
-			budgets:     map[string]fleet.Budget{},
+			budgets:     map[string]seenBudget{},
 			workloads:   map[string]*seenWorkload{},
 			dirty:       map[string]bool{},
 		}
@@ -133,7 +158,7 @@ func (v *view) apply(it item) {
 		before := ns.controllers[it.id]
 		ns.controllers[it.id] = it.controller
 		if before == nil || !sameOwner(before.owner, it.controller.owner) {
-			ns.stale = true
+			ns.came(it)
 			return
 		}
 		key := it.controller.workload.Key()
@@ -142,7 +167,24 @@ func (v *view) apply(it item) {
 			ns.dirty[key] = true
 		}
 	case it.budget != nil:
-		ns.budgets[it.id] = *it.budget
+		before, known := ns.budgets[it.id]
+		ns.budgets[it.id] = newSeenBudget(*it.budget)
+		if known && before.budget.Selector == it.budget.Selector && before.budget.SelectsNothing == it.budget.SelectsNothing {
+			for key, w := range ns.workloads {
+				if w.budgets[it.id] {
+					ns.dirty[key] = true
+				}
+			}
+			return
+		}
+		ns.stale = true
+	}
+}
+
+// came notes that a controller came or went. A ReplicaSet that belongs to
+// another controller and has no pods changes nothing.
+func (ns *namespaceView) came(it item) {
+	if it.controller.workload.Kind != fleet.ReplicaSet || it.controller.owner == nil || ns.byOwner[it.id] > 0 {
 		ns.stale = true
 	}
 }
@@ -159,7 +201,7 @@ func (v *view) remove(source int, it item) {
 		ns.dropPod(it.id)
 	case it.controller != nil:
 		delete(ns.controllers, it.id)
-		ns.stale = true
+		ns.came(it)
 	case it.budget != nil:
 		delete(ns.budgets, it.id)
 		ns.stale = true
@@ -171,34 +213,47 @@ func sameOwner(a, b *metav1.OwnerReference) bool {
 }
 
 func (ns *namespaceView) putPod(id string, pod *ownedPod) {
+	before := ns.pods[id]
+	ns.dropPod(id)
 	if pod.pod.Finished() {
-		ns.dropPod(id)
 		return
 	}
 	key, other := ns.workloadOf(pod)
-	before := ns.pods[id]
-	if before != nil && before.pod.Workload != key {
-		ns.dropPod(id)
-	}
 	pod.pod.Workload = key
 	ns.pods[id] = pod
+	if pod.owner != nil {
+		ns.byOwner[string(pod.owner.UID)]++
+	}
 	if key == "" {
 		return
 	}
 	w := ns.workloads[key]
-	if w == nil {
-		if other == nil {
-			ns.stale = true // its controller has pods for the first time
-			return
-		}
-		w = &seenWorkload{workload: *other, pods: map[string]*ownedPod{}}
+	switch {
+	case w == nil && other == nil:
+		ns.stale = true // its controller has pods for the first time
+		return
+	case w == nil:
+		w = newSeenWorkload(*other)
 		ns.workloads[key] = w
-	}
-	if len(w.pods) == 0 || before != nil && !maps.Equal(before.pod.Labels, pod.pod.Labels) {
-		ns.stale = true // other labels for budgets to select
+		ns.stale = true
+	case before == nil || before.pod.Workload != key || !maps.Equal(before.pod.Labels, pod.pod.Labels):
+		if ns.selectedAnew(w, pod) {
+			ns.stale = true
+		}
 	}
 	w.pods[id] = pod
 	ns.dirty[key] = true
+}
+
+// selectedAnew reports whether a budget selects a pod of a workload that it did
+// not select pods of before.
+func (ns *namespaceView) selectedAnew(w *seenWorkload, pod *ownedPod) bool {
+	for id, b := range ns.budgets {
+		if !w.budgets[id] && b.selector.Matches(labels.Set(pod.pod.Labels)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (ns *namespaceView) dropPod(id string) {
@@ -207,6 +262,13 @@ func (ns *namespaceView) dropPod(id string) {
 		return
 	}
 	delete(ns.pods, id)
+	if pod.owner != nil {
+		if uid := string(pod.owner.UID); ns.byOwner[uid] > 1 {
+			ns.byOwner[uid]--
+		} else {
+			delete(ns.byOwner, uid)
+		}
+	}
 	if w := ns.workloads[pod.pod.Workload]; w != nil {
 		delete(w.pods, id)
 		ns.dirty[pod.pod.Workload] = true
@@ -240,12 +302,13 @@ func (v *view) settle() (changed bool, lowered []string) {
 	for _, ns := range v.namespaces {
 		before := map[string][2]int{}
 		switch {
-		case ns.stale:
+		case ns.stale, ns.shared && len(ns.dirty) > 0:
 			for key, w := range ns.workloads {
 				before[key] = [2]int{w.ready, w.required}
 			}
 			ns.rebuild()
 			v.keys = nil
+			ns.stale = true
 		case len(ns.dirty) > 0:
 			for key := range ns.dirty {
 				if w := ns.workloads[key]; w != nil {
@@ -294,7 +357,7 @@ func (ns *namespaceView) rebuild() {
 		if c.workload.Kind == fleet.ReplicaSet && c.owner != nil {
 			continue // only if pods make it their workload
 		}
-		ns.workloads[c.workload.Key()] = &seenWorkload{workload: c.workload, pods: map[string]*ownedPod{}}
+		ns.workloads[c.workload.Key()] = newSeenWorkload(c.workload)
 	}
 	for id, pod := range ns.pods {
 		key, other := ns.workloadOf(pod)
@@ -304,27 +367,25 @@ func (ns *namespaceView) rebuild() {
 		}
 		w := ns.workloads[key]
 		if w == nil {
-			w = &seenWorkload{pods: map[string]*ownedPod{}}
-			if other != nil {
-				w.workload = *other
-			} else {
-				w.workload = ns.controllers[string(pod.owner.UID)].workload // a ReplicaSet that has lost its owner
+			if other == nil {
+				other = &ns.controllers[string(pod.owner.UID)].workload // a ReplicaSet that has lost its owner
 			}
+			w = newSeenWorkload(*other)
 			ns.workloads[key] = w
 		}
 		w.pods[id] = pod
 	}
-	for key, w := range ns.workloads {
+	ns.selectPods()
+	for _, w := range ns.workloads {
 		w.count()
-		ns.workloads[key] = w
 	}
-	ns.shared = ns.sharesBudgets()
-	ns.requireAll()
+	ns.require(slices.Collect(maps.Keys(ns.workloads)))
 }
 
 // recount works out the dirty workloads, and reports whether one came or went.
 func (ns *namespaceView) recount() bool {
 	vanished := false
+	keys := make([]string, 0, len(ns.dirty))
 	for key := range ns.dirty {
 		w := ns.workloads[key]
 		if w == nil {
@@ -336,13 +397,9 @@ func (ns *namespaceView) recount() bool {
 			continue
 		}
 		w.count()
-		if !ns.shared {
-			w.required = evacuate.Required(w.workload, w.list(), ns.budgetList())
-		}
+		keys = append(keys, key)
 	}
-	if ns.shared {
-		ns.requireAll()
-	}
+	ns.require(keys)
 	return vanished
 }
 
@@ -361,25 +418,28 @@ func (w *seenWorkload) count() {
 	}
 }
 
-func (w *seenWorkload) list() []fleet.Pod {
-	pods := make([]fleet.Pod, 0, len(w.pods))
-	for _, pod := range w.pods {
-		pods = append(pods, pod.pod)
+// require works out what workloads require. Where budgets are shared, all of
+// the namespace's are worked out together.
+func (ns *namespaceView) require(keys []string) {
+	if !ns.shared {
+		for _, key := range keys {
+			w := ns.workloads[key]
+			pods := make([]fleet.Pod, 0, len(w.pods))
+			for _, pod := range w.pods {
+				pods = append(pods, pod.pod)
+			}
+			budgets := make([]fleet.Budget, 0, len(w.budgets))
+			for id := range w.budgets {
+				budgets = append(budgets, ns.budgets[id].budget)
+			}
+			w.required = evacuate.Required(w.workload, pods, budgets)
+		}
+		return
 	}
-	return pods
-}
-
-func (ns *namespaceView) budgetList() []fleet.Budget {
-	budgets := make([]fleet.Budget, 0, len(ns.budgets))
+	var s fleet.Snapshot
 	for _, b := range ns.budgets {
-		budgets = append(budgets, b)
+		s.Budgets = append(s.Budgets, b.budget)
 	}
-	return budgets
-}
-
-// requireAll works out what every workload of the namespace requires.
-func (ns *namespaceView) requireAll() {
-	s := fleet.Snapshot{Budgets: ns.budgetList()}
 	for _, w := range ns.workloads {
 		s.Workloads = append(s.Workloads, w.workload)
 	}
@@ -392,30 +452,38 @@ func (ns *namespaceView) requireAll() {
 	}
 }
 
-// sharesBudgets reports whether a budget selects pods of several workloads.
-func (ns *namespaceView) sharesBudgets() bool {
-	for _, b := range ns.budgets {
-		if b.SelectsNothing {
-			continue
-		}
-		selector, err := labels.Parse(b.Selector)
-		if err != nil {
-			return true // taken to select everything
-		}
-		first := ""
-		for _, pod := range ns.pods {
-			switch key := pod.pod.Workload; {
-			case !selector.Matches(labels.Set(pod.pod.Labels)):
-			case key == "":
-				return true // a bare pod's share
-			case first == "":
-				first = key
-			case first != key:
-				return true
+// selectPods finds the budgets of each workload, and whether any is shared.
+func (ns *namespaceView) selectPods() {
+	users := map[string]int{}
+	for _, w := range ns.workloads {
+		var last map[string]string
+		for _, pod := range w.pods {
+			if last != nil && maps.Equal(last, pod.pod.Labels) {
+				continue // most pods of a workload are labelled alike
+			}
+			last = pod.pod.Labels
+			for id, b := range ns.budgets {
+				if !w.budgets[id] && b.selector.Matches(labels.Set(pod.pod.Labels)) {
+					w.budgets[id] = true
+					users[id]++
+				}
 			}
 		}
 	}
-	return false
+	for _, pod := range ns.pods {
+		if pod.pod.Workload != "" {
+			continue
+		}
+		for id, b := range ns.budgets {
+			if b.selector.Matches(labels.Set(pod.pod.Labels)) {
+				users[id]++ // a bare pod's share
+			}
+		}
+	}
+	ns.shared = false
+	for _, n := range users {
+		ns.shared = ns.shared || n > 1
+	}
 }
 
 // sight is the present state of all workloads, in the order of their keys.
