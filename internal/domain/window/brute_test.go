@@ -81,7 +81,7 @@ const stretch = 8 * 24 * 60 // minutes
 func TestAgainstMinuteScan(t *testing.T) {
 	for i, s := range strange {
 		t.Run(fmt.Sprintf("%s %.10s", s.zone, s.at), func(t *testing.T) {
-			rounds := 4
+			rounds := 2
 			if testing.Short() {
 				rounds = 1
 			}
