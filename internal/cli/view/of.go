@@ -43,7 +43,7 @@ func Of(o *rollout.Overview, liftlock string) Model {
 			c.Violations = a.Violations()
 		}
 		for _, p := range o.PoolsOf(rec) {
-			moved, total := p.PodsMoved(), p.PodsToMove()
+			moved, total := p.PodsMoved(), p.PodsTotal()
 			c.PodsMoved, c.PodsTotal = c.PodsMoved+moved, c.PodsTotal+total
 			c.Pools = append(c.Pools, Pool{Name: p.Name, Strategy: p.Strategy, State: p.State, Reason: p.Reason, PodsMoved: moved, PodsTotal: total})
 		}

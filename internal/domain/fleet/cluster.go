@@ -125,3 +125,22 @@ type OfferedVersion struct {
 	Preview      bool    `json:"preview,omitempty"`
 	LongTermOnly bool    `json:"longTermOnly,omitempty"` // offered under long-term support only
 }
+
+// minPoolsForControlPlaneAlone: AKS clusters that were made when they could
+// have only one pool take the pools along with the control plane
+// (azure-cli, acs custom.py aks_upgrade: "legacy" clusters).
+const minPoolsForControlPlaneAlone = 8
+
+// ControlPlaneAlone reports whether the control plane can be raised without
+// the pools. Active upgrade channels also forbid it, but those can be set aside.
+func (c *Cluster) ControlPlaneAlone() bool {
+	if c.MaxPools > 0 && c.MaxPools < minPoolsForControlPlaneAlone {
+		return false
+	}
+	for i := range c.Pools {
+		if strings.EqualFold(c.Pools[i].Type, "AvailabilitySet") {
+			return false
+		}
+	}
+	return true
+}

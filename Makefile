@@ -1,0 +1,46 @@
+# Liftlock. `make help` lists the targets.
+SHELL := /bin/bash
+BIN := bin
+# The two minors that the demo and the tests need; `make kube` builds all.
+DEMO_MINORS := 1.34 1.35
+ALL_MINORS := 1.33 1.34 1.35 1.36
+# Kubernetes and Temporal link slowly with debug information, and nobody debugs them here.
+LDFLAGS := -s -w -X liftlock.dev/liftlock/internal/app.version=$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+export CGO_ENABLED ?= 0
+
+.PHONY: help build kube kube-demo demo test test-race lint bench generate verify tools clean
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/liftlock and bin/liftlock-sim
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/liftlock ./sim/cmd/liftlock-sim
+
+kube: ## build the Kubernetes control planes of all minors and KWOK
+	hack/kube/build.sh $(ALL_MINORS)
+
+kube-demo: ## build only those that the demo and the tests need
+	hack/kube/build.sh $(DEMO_MINORS)
+
+demo: build kube-demo ## upgrade four simulated clusters, with real Kubernetes, before your eyes
+	$(BIN)/liftlock demo
+
+test: build kube-demo ## run all tests
+	hack/test.sh
+
+lint: tools ## formatting, vet, static analysis, import rules, workflow determinism, generated files
+	hack/lint.sh
+
+bench: build kube-demo ## print the figures that the project is held to, one JSON line each
+	go run ./bench
+
+generate: ## write the generated files anew
+	hack/generate.sh
+
+verify: ## fail if a generated file is stale
+	hack/generate.sh --verify
+
+tools: ## build the pinned tools
+	hack/tools.sh
+
+clean: ## remove what was built
+	rm -rf $(BIN)

@@ -1,0 +1,10 @@
+// Command liftlock raises fleets of Kubernetes clusters from one version to the next.
+package main
+
+import (
+	"os"
+
+	"liftlock.dev/liftlock/internal/app"
+)
+
+func main() { os.Exit(app.Main()) }

@@ -1,0 +1,57 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"liftlock.dev/liftlock/internal/cli"
+	"liftlock.dev/liftlock/internal/config"
+	"liftlock.dev/liftlock/internal/rollout"
+)
+
+// version is set by the build.
+var version = "devel"
+
+// Host gives the commands what they need of the adapters and the engine.
+type Host struct{}
+
+var _ cli.Host = (*Host)(nil)
+
+// Main runs the command line of this process and returns its exit code.
+func Main() int {
+	ctx, stop := cli.Interruptible()
+	defer stop()
+	return cli.Run(ctx, cli.Process(), &Host{})
+}
+
+// ReadFleet reads a Fleet file.
+func (h *Host) ReadFleet(_ context.Context, path string) (rollout.FleetFile, error) {
+	spec, source, err := config.Read(path)
+	if err != nil {
+		return rollout.FleetFile{}, err
+	}
+	return rollout.FleetFile{Digest: spec.Digest, Source: source, Spec: spec}, nil
+}
+
+// Look says what would be done to a fleet, and changes nothing.
+func (h *Host) Look(ctx context.Context, file rollout.FleetFile, log *slog.Logger) (*rollout.Outlook, error) {
+	reach := &reaches{log: log, open: map[string]rollout.Reach{}}
+	stepper := &rollout.Stepper{Reach: reach.of, Clock: time.Now, Log: log}
+	return stepper.Look(ctx, &file.Spec)
+}
+
+// Version is what this binary is.
+func (h *Host) Version() cli.VersionInfo {
+	info := cli.VersionInfo{Version: version, Go: runtime.Version()}
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			if s.Key == "vcs.revision" {
+				info.Commit = s.Value
+			}
+		}
+	}
+	return info
+}

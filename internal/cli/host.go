@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+
+	"liftlock.dev/liftlock/internal/rollout"
+)
+
+// Host is what the commands need from the rest of Liftlock. Package app fills it.
+type Host interface {
+	// ReadFleet reads a Fleet file. What is wrong with it is a *config.Error.
+	ReadFleet(ctx context.Context, path string) (rollout.FleetFile, error)
+	// OpenState opens a state folder, making it where it is missing.
+	OpenState(ctx context.Context, dir string) (State, error)
+	// StartEngine opens a state folder and runs the rollouts in it. A folder
+	// that another engine runs on is a *LockedError.
+	StartEngine(ctx context.Context, o EngineOptions) (Engine, error)
+	// Look says what would be done to a fleet, and changes nothing.
+	Look(ctx context.Context, file rollout.FleetFile, log *slog.Logger) (*rollout.Outlook, error)
+	// Version is what this binary is.
+	Version() VersionInfo
+}
+
+// State is an open state folder.
+type State interface {
+	Store() rollout.Store
+	Ledger() rollout.Ledger
+	Journal() rollout.Journal
+	// Send hands a request to the engine that runs on the folder, or carries it
+	// out on the folder itself where none does.
+	Send(ctx context.Context, request rollout.Request) (rollout.Answer, error)
+	// Snapshot copies the store to a new file while others use it.
+	Snapshot(ctx context.Context, path string) error
+	Close() error
+}
+
+// Engine runs rollouts in this process.
+type Engine interface {
+	Store() rollout.Store
+	Ledger() rollout.Ledger
+	Journal() rollout.Journal
+	Send(ctx context.Context, request rollout.Request) (rollout.Answer, error)
+	// Begin starts a rollout of a Fleet file, or takes up the unfinished one. A
+	// record without id means that nothing is to be done.
+	Begin(ctx context.Context, file rollout.FleetFile, actor string) (ro rollout.RolloutRecord, look *rollout.Outlook, resumed bool, err error)
+	// Resume makes sure that a rollout that was begun is running.
+	Resume(ctx context.Context, id string) error
+	// Close ends this process's part. Rollouts are kept and go on with the next engine.
+	Close(ctx context.Context) error
+}
+
+// EngineOptions says where an engine keeps its state and what it runs on.
+type EngineOptions struct {
+	Dir      string
+	Temporal Temporal // zero for the embedded engine
+	Log      *slog.Logger
+}
+
+// Temporal is an outside Temporal cluster. Secrets come from files.
+type Temporal struct {
+	Address    string
+	Namespace  string
+	CAFile     string
+	CertFile   string
+	KeyFile    string
+	ServerName string
+	APIKeyFile string
+}
+
+// VersionInfo says what a binary is.
+type VersionInfo struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+}
+
+// LockedError says that another engine holds the state folder.
+type LockedError struct {
+	Dir string
+	PID int
+	Err error
+}
+
+// Error implements error.
+func (e *LockedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *LockedError) Unwrap() error { return e.Err }

@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/report"
+	"liftlock.dev/liftlock/internal/rollout"
+)
+
+func (c *command) runCommand() *cobra.Command {
+	var dryRun, detach bool
+	cmd := &cobra.Command{
+		Use: "run FLEET_FILE", Short: "Upgrade the fleet, or go on with what was begun", Args: cobra.ExactArgs(1),
+		Long: `Upgrade the fleet that a file describes, ring by ring. A rollout that was begun with
+the same file and has not ended is taken up where it stands. On a fleet that has
+arrived nothing is done. The command shows progress until the rollout ends;
+interrupted, the rollout is kept and goes on with the same command.`,
+		Example: `  liftlock run fleet.yaml --dry-run   # what would be done
+  liftlock run fleet.yaml
+  liftlock run fleet.yaml --detach    # in the background; see: liftlock status --watch`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case dryRun && detach:
+				return &exit{ExitBadInput, errors.New("--dry-run and --detach exclude each other")}
+			case dryRun:
+				return c.dryRun(cmd.Context(), args[0])
+			case detach:
+				return c.detach(cmd.Context(), args[0])
+			}
+			return c.run(cmd.Context(), args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "look at the fleet and say what would be done; change nothing")
+	cmd.Flags().BoolVar(&detach, "detach", false, "run in the background and return")
+	return cmd
+}
+
+// run upgrades a fleet and shows progress until the rollout ends.
+func (c *command) run(ctx context.Context, path string) error {
+	file, err := c.host.ReadFleet(ctx, path)
+	if err != nil {
+		return err
+	}
+	ro, err := c.begin(ctx, file, nil)
+	if err != nil || ro == "" {
+		return err
+	}
+	return nil
+}
+
+// begin starts an engine, begins or takes up the rollout, and stays with it to
+// the end. during, when not nil, runs beside it with a way to send requests.
+// It returns the rollout's id, or "" when nothing was to be done.
+func (c *command) begin(ctx context.Context, file rollout.FleetFile, during func(ctx context.Context, e Engine, id string) error) (id string, err error) {
+	engine, err := c.host.StartEngine(ctx, EngineOptions{Dir: c.stateDir, Temporal: c.temporal, Log: c.logger()})
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, engine.Close(closing))
+	}()
+	ro, look, resumed, err := engine.Begin(ctx, file, c.Actor+unverified)
+	if err != nil {
+		return "", err
+	}
+	if ro.ID == "" {
+		return "", c.print(outlookOf(look), func(w io.Writer) {
+			fmt.Fprintf(w, "nothing to do: all %d clusters of fleet %s are at %s\n", len(look.Clusters), file.Spec.Name, versionsOf(look))
+		})
+	}
+	if resumed {
+		c.say("goes on with rollout %s, begun %s", ro.ID, ro.StartedAt.Local().Format(time.DateTime))
+	} else {
+		c.say("rollout %s begins", ro.ID)
+	}
+	if during != nil {
+		duringCtx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		failed := make(chan error, 1)
+		go func() { failed <- during(duringCtx, engine, ro.ID) }()
+		defer func() {
+			cancel()
+			if e := <-failed; e != nil && !errors.Is(e, context.Canceled) {
+				err = errors.Join(err, e)
+			}
+		}()
+	}
+	return ro.ID, c.follow(ctx, engine, ro.ID)
+}
+
+// closeTimeout bounds how long an engine may take to end.
+const closeTimeout = 40 * time.Second
+
+// detach starts this command again in the background and returns.
+func (c *command) detach(ctx context.Context, path string) error {
+	if _, err := c.host.ReadFleet(ctx, path); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.stateDir, 0o700); err != nil {
+		return &exit{ExitUnavailable, fmt.Errorf("state folder: %w", err)}
+	}
+	logPath := filepath.Join(c.stateDir, "run.log")
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return &exit{ExitUnavailable, fmt.Errorf("log file: %w", err)}
+	}
+	defer func() { _ = log.Close() }()
+	args := []string{"run", path, "--state", c.stateDir}
+	if t := c.temporal; t.Address != "" {
+		args = append(args, "--temporal", t.Address, "--temporal-namespace", t.Namespace, "--temporal-ca", t.CAFile, "--temporal-cert", t.CertFile,
+			"--temporal-key", t.KeyFile, "--temporal-server-name", t.ServerName, "--temporal-api-key-file", t.APIKeyFile)
+	}
+	child := exec.CommandContext(context.WithoutCancel(ctx), c.Executable, args...)
+	child.Stdout, child.Stderr, child.Dir = log, log, c.Dir
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("start in the background: %w", err)
+	}
+	pid := child.Process.Pid
+	if err := child.Process.Release(); err != nil {
+		return fmt.Errorf("start in the background: %w", err)
+	}
+	return c.print(map[string]any{"pid": pid, "log": logPath}, func(w io.Writer) {
+		fmt.Fprintf(w, "runs in the background as process %d, log %s; see: liftlock status --watch\n", pid, logPath)
+	})
+}
+
+// outlook is what --dry-run prints.
+type outlook struct {
+	Target   string           `json:"target"`
+	Why      string           `json:"why"`
+	Clusters []outlookCluster `json:"clusters"`
+}
+
+type outlookCluster struct {
+	Name    string `json:"name"`
+	Ring    string `json:"ring"`
+	Version string `json:"version"`
+	Work    string `json:"work"`
+}
+
+func outlookOf(look *rollout.Outlook) outlook {
+	out := outlook{Target: versionsOf(look), Why: look.Why, Clusters: []outlookCluster{}}
+	for _, oc := range look.Clusters {
+		work := oc.Work
+		switch {
+		case oc.Ring == "":
+			work = "in no ring: left alone"
+		case oc.Cluster.Stopped:
+			work = "stopped: set aside"
+		}
+		out.Clusters = append(out.Clusters, outlookCluster{Name: oc.Cluster.Name, Ring: oc.Ring, Version: oc.Cluster.Version.String(), Work: work})
+	}
+	return out
+}
+
+func versionsOf(look *rollout.Outlook) string {
+	return (&rollout.RolloutRecord{Resolved: look.Resolved}).Versions()
+}
+
+// dryRun says what would be done.
+func (c *command) dryRun(ctx context.Context, path string) error {
+	file, err := c.host.ReadFleet(ctx, path)
+	if err != nil {
+		return err
+	}
+	look, err := c.host.Look(ctx, file, c.logger())
+	if err != nil {
+		return err
+	}
+	out := outlookOf(look)
+	return c.print(out, func(w io.Writer) {
+		fmt.Fprintf(w, "target %s (%s)\n\n", out.Target, out.Why)
+		rows := make([][]string, len(out.Clusters))
+		for i, oc := range out.Clusters {
+			if oc.Work == "" {
+				oc.Work = "nothing to do"
+			}
+			rows[i] = []string{oc.Ring, oc.Name, oc.Version, oc.Work}
+		}
+		columns(w, "RING\tCLUSTER\tVERSION\tTO DO", rows)
+	})
+}
+
+func (c *command) workCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "work", Short: "Take part in the rollouts of a Temporal cluster", Args: cobra.NoArgs,
+		Long: `Take part, as one more worker, in the rollouts that run on a Temporal cluster
+(--temporal). All workers need the same state folder: ledger and journal are in it.`,
+		Example: "  liftlock work --temporal temporal.example:7233 --state /srv/liftlock",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.temporal.Address == "" {
+				return &exit{ExitBadInput, errors.New("liftlock work needs --temporal HOST:PORT; the embedded engine has one worker, which liftlock run starts")}
+			}
+			engine, err := c.host.StartEngine(cmd.Context(), EngineOptions{Dir: c.stateDir, Temporal: c.temporal, Log: c.logger()})
+			if err != nil {
+				return err
+			}
+			c.say("takes part in the work on %s until interrupted", c.temporal.Address)
+			<-cmd.Context().Done()
+			closing, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeTimeout)
+			defer cancel()
+			return engine.Close(closing)
+		},
+	}
+}
+
+// endOf turns the state in which a rollout ended into an exit code.
+func endOf(r report.Report) error {
+	switch r.State {
+	case fleet.StateSucceeded, fleet.StateSkipped:
+		return nil
+	case fleet.StateAborted:
+		return &exit{ExitAborted, fmt.Errorf("rollout %s: %s", r.Rollout, r.Reason)}
+	default:
+		return &exit{ExitFailed, fmt.Errorf("rollout %s ended %s: %s", r.Rollout, r.State, r.Reason)}
+	}
+}

@@ -1,0 +1,234 @@
+package rollout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"liftlock.dev/liftlock/internal/domain/evacuate"
+	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/gate"
+	"liftlock.dev/liftlock/internal/domain/plan"
+)
+
+// The kinds of records.
+const (
+	kindRollout      = "rollout"
+	kindRing         = "ring"
+	kindCluster      = "cluster"
+	kindPool         = "pool"
+	kindAvailability = "availability"
+)
+
+// RolloutRecord is what is remembered of one rollout.
+type RolloutRecord struct {
+	ID        string       `json:"id"`
+	Fleet     string       `json:"fleet"`
+	Digest    string       `json:"digest"` // of the Fleet file that it started with
+	Target    fleet.Target `json:"target"`
+	State     fleet.State  `json:"state"`
+	Reason    string       `json:"reason,omitempty"`
+	StartedAt time.Time    `json:"startedAt"`
+	EndedAt   time.Time    `json:"endedAt,omitzero"`
+	StartedBy string       `json:"startedBy"`
+	// Resolved maps what a cluster runs (a version, or a minor such as "1.34"),
+	// or "*" for every cluster, to the version that the target means. The first
+	// turn fixes it once.
+	Resolved map[string]fleet.Version `json:"resolved,omitempty"`
+	Why      string                   `json:"why,omitempty"`
+
+	Paused  bool `json:"paused,omitempty"`
+	Aborted bool `json:"aborted,omitempty"`
+	// Unassigned names clusters of the sources that no ring selects.
+	Unassigned []string `json:"unassigned,omitempty"`
+}
+
+// target returns the version that a cluster which started at from goes to.
+func (r *RolloutRecord) target(from fleet.Version) (fleet.Version, bool) {
+	for _, key := range []string{"*", from.String(), from.MinorString()} {
+		if v, ok := r.Resolved[key]; ok {
+			return v, true
+		}
+	}
+	return fleet.Version{}, false
+}
+
+// RingRecord is what is remembered of one ring in a rollout.
+type RingRecord struct {
+	Name      string           `json:"name"`
+	Order     int              `json:"order"`
+	State     fleet.State      `json:"state"`
+	Reason    string           `json:"reason,omitempty"`
+	Clusters  []string         `json:"clusters"` // ids, in starting order
+	StartedAt time.Time        `json:"startedAt,omitzero"`
+	EndedAt   time.Time        `json:"endedAt,omitzero"` // when its last cluster ended
+	ProvenAt  time.Time        `json:"provenAt,omitzero"`
+	Until     time.Time        `json:"until,omitzero"` // what it waits for comes then
+	Given     []gate.Given     `json:"given,omitempty"`
+	Wanted    []fleet.Approval `json:"wanted,omitempty"` // approvals that it waits for now
+}
+
+// ClusterRecord is what is remembered of one cluster in a rollout.
+type ClusterRecord struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Ring      string          `json:"ring"`
+	State     fleet.State     `json:"state"`
+	Reason    string          `json:"reason,omitempty"`
+	From      fleet.Version   `json:"from"`
+	To        fleet.Version   `json:"to"`
+	Hops      []fleet.Version `json:"hops,omitempty"` // control plane versions that it was raised to
+	Planned   []plan.Hop      `json:"planned,omitempty"`
+	Nodes     int             `json:"nodes,omitempty"`
+	Started   bool            `json:"started,omitempty"`
+	StartedAt time.Time       `json:"startedAt,omitzero"`
+	EndedAt   time.Time       `json:"endedAt,omitzero"`
+	// UID is the cluster's identity, pinned at the first look.
+	UID      string          `json:"uid,omitempty"`
+	SetAside *plan.Channels  `json:"setAside,omitempty"`
+	Pools    []string        `json:"pools,omitempty"` // names of its pool records, in order of their start
+	Findings []fleet.Finding `json:"findings,omitempty"`
+	Spans    []Span          `json:"spans,omitempty"`
+	Attempts int             `json:"attempts,omitempty"` // consecutive failures of the present step
+	// Images holds the node image of each family that its nodes ended on.
+	Images map[string]string `json:"images,omitempty"`
+	// ImagePools names a pool of each family, for its snapshot.
+	ImagePools map[string]string `json:"imagePools,omitempty"`
+
+	Skip     bool `json:"skip,omitempty"`
+	Rollback bool `json:"rollback,omitempty"`
+}
+
+// PoolRecord is what is remembered of one pool on one hop.
+type PoolRecord struct {
+	Cluster   string         `json:"cluster"`
+	Name      string         `json:"name"`
+	Strategy  fleet.Strategy `json:"strategy"`
+	State     fleet.State    `json:"state"`
+	Reason    string         `json:"reason,omitempty"`
+	From      fleet.Version  `json:"from"`
+	To        fleet.Version  `json:"to"`
+	Image     string         `json:"image,omitempty"` // the proven image it must end on; "" for any
+	Snapshot  string         `json:"snapshot,omitempty"`
+	StandIn   string         `json:"standIn,omitempty"`
+	StartedAt time.Time      `json:"startedAt,omitzero"`
+	EndedAt   time.Time      `json:"endedAt,omitzero"`
+	EmptiedAt time.Time      `json:"emptiedAt,omitzero"`
+	Attempts  int            `json:"attempts,omitempty"`
+	Spans     []Span         `json:"spans,omitempty"`
+	// Evacuations holds what the decisions remember, by leaving pool.
+	Evacuations map[string]*Evacuation `json:"evacuations,omitempty"`
+}
+
+// Evacuation is the progress of emptying one pool.
+type Evacuation struct {
+	StartedAt time.Time          `json:"startedAt"`
+	Memory    evacuate.Memory    `json:"memory"`
+	Outcomes  []evacuate.Outcome `json:"outcomes,omitempty"` // of the last pass
+	Total     int                `json:"total"`              // evictable pods that were on the leaving nodes
+	Moved     int                `json:"moved"`
+	// Replacements are short uids of pods that were made for movable workloads
+	// since it began; their number over Total is the moves per pod.
+	Replacements []string `json:"replacements,omitempty"`
+	Reason       string   `json:"reason,omitempty"`
+}
+
+// Span is a stretch of time that a cluster or pool spent on one kind of step.
+type Span struct {
+	Kind  string    `json:"kind"`
+	What  string    `json:"what,omitempty"`
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// enter closes the open span and opens one of the given kind, unless it is
+// open already.
+func enter(spans []Span, kind, what string, at time.Time) []Span {
+	if n := len(spans); n > 0 && spans[n-1].Until.IsZero() {
+		if spans[n-1].Kind == kind && spans[n-1].What == what {
+			return spans
+		}
+		spans[n-1].Until = at
+	}
+	if kind == "" {
+		return spans
+	}
+	return append(spans, Span{Kind: kind, What: what, From: at})
+}
+
+// poolKey names a pool record: the same pool is upgraded once per hop.
+func poolKey(cluster, pool string, to fleet.Version) string {
+	return cluster + "|" + pool + "|" + to.String()
+}
+
+// read decodes one record.
+func read[T any](ctx context.Context, s Store, rollout, kind, name string) (value T, revision int64, err error) {
+	r, err := s.Record(ctx, Key{Rollout: rollout, Kind: kind, Name: name})
+	if err != nil {
+		return value, 0, fmt.Errorf("read %s %q of rollout %s: %w", kind, name, rollout, err)
+	}
+	value, err = decode[T](r)
+	return value, r.Revision, err
+}
+
+// update changes one record; change is called again when another writer was
+// faster, so it must do nothing but change the value. A record that does not
+// exist starts as the zero value.
+func update[T any](ctx context.Context, s Store, rollout, kind, name string, change func(*T)) (T, error) {
+	for {
+		value, revision, err := read[T](ctx, s, rollout, kind, name)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return value, err
+		}
+		before, err := json.Marshal(value)
+		if err != nil {
+			return value, fmt.Errorf("encode %s %q: %w", kind, name, err)
+		}
+		change(&value)
+		after, err := json.Marshal(value)
+		if err != nil {
+			return value, fmt.Errorf("encode %s %q: %w", kind, name, err)
+		}
+		if revision != 0 && string(before) == string(after) {
+			return value, nil
+		}
+		_, err = s.PutRecord(ctx, Record{Key: Key{Rollout: rollout, Kind: kind, Name: name}, Revision: revision, Value: after})
+		if errors.Is(err, ErrStaleWrite) {
+			continue
+		}
+		if err != nil {
+			return value, fmt.Errorf("write %s %q of rollout %s: %w", kind, name, rollout, err)
+		}
+		return value, nil
+	}
+}
+
+// all decodes every record of a kind in a rollout, by name.
+func all[T any](ctx context.Context, s Store, rollout, kind string) (map[string]T, error) {
+	records, err := s.Records(ctx, rollout, kind)
+	if err != nil {
+		return nil, fmt.Errorf("list %s records of rollout %s: %w", kind, rollout, err)
+	}
+	values := make(map[string]T, len(records))
+	for _, r := range records {
+		if values[r.Name], err = decode[T](r); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+func decode[T any](r Record) (value T, err error) {
+	if err := json.Unmarshal(r.Value, &value); err != nil {
+		return value, fmt.Errorf("read %s %q of rollout %s: %w", r.Kind, r.Name, r.Rollout, err)
+	}
+	return value, nil
+}
+
+// shortUID is enough of a uid to tell pods of one cluster apart.
+func shortUID(uid string) string {
+	return strings.ReplaceAll(uid, "-", "")[:min(12, len(strings.ReplaceAll(uid, "-", "")))]
+}

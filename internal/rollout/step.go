@@ -1,0 +1,200 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/plan"
+)
+
+// Task names what a step is about: a rollout, one of its rings, a cluster, or
+// a pool on one hop. The deepest field that is set tells the level.
+type Task struct {
+	Rollout string        `json:"rollout"`
+	Ring    string        `json:"ring,omitempty"`
+	Cluster string        `json:"cluster,omitempty"` // id
+	Pool    string        `json:"pool,omitempty"`
+	To      fleet.Version `json:"to,omitzero"` // of a pool task
+	// Op is the provider's operation that the step before has started.
+	Op    Operation `json:"op,omitzero"`
+	Polls int       `json:"polls,omitempty"` // how often Op was polled
+}
+
+// ID is the same for the same task in every process: engines run it once.
+func (t Task) ID() string {
+	parts := []string{"liftlock", t.Rollout}
+	for _, p := range []string{t.Ring, t.Cluster, t.Pool} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	if t.Pool != "" {
+		parts = append(parts, t.To.String())
+	}
+	return strings.Join(parts, ":")
+}
+
+// Turn is what one step found, and what to wait for before the next.
+type Turn struct {
+	State  fleet.State `json:"state"`
+	Reason string      `json:"reason,omitempty"`
+	Ended  bool        `json:"ended,omitempty"`
+	// After is when to look again at the latest; a nudge or the end of a task
+	// in Start comes earlier. Zero means at once.
+	After time.Duration `json:"after,omitempty"`
+	// Start lists the tasks that must be running now. Those that run already
+	// are left alone.
+	Start []Task    `json:"start,omitempty"`
+	Op    Operation `json:"op,omitzero"`
+	Polls int       `json:"polls,omitempty"`
+}
+
+// Reach is how the clusters of one fleet are reached.
+type Reach struct {
+	Provider  Provider
+	Connector Connector
+}
+
+// Stepper takes the steps. All fields are required.
+type Stepper struct {
+	// Reach opens, or returns what is open, for the cloud and the identity of a
+	// Fleet file.
+	Reach   func(ctx context.Context, spec *fleet.Spec) (Reach, error)
+	Store   Store
+	Ledger  Ledger
+	Journal Journal
+	Watcher *Watcher
+	// Holder names this engine in the clusters' Leases. It must stay the same
+	// over restarts on the same store.
+	Holder string
+	// Clock tells the time.
+	Clock func() time.Time
+	Log   *slog.Logger
+}
+
+// reached is a Stepper together with the reach of the fleet that the step is about.
+type reached struct {
+	*Stepper
+	Reach
+}
+
+// How long to wait where nothing says more exactly when something will change.
+const (
+	glance   = 500 * time.Millisecond // between two passes of an evacuation
+	soon     = 2 * time.Second
+	patience = 30 * time.Second
+	leaseTTL = 2 * time.Minute
+	maxPolls = 5 // 1 s << 5 is beyond patience
+	giveUp   = 3 // failures of the same provider operation before a pool counts as failed
+)
+
+// Step observes what the task is about, lets the domain decide, and does at
+// most one thing. It may be called again at any time, also after it was killed
+// half-way. An error means that the step could not be taken and should be
+// tried again; everything that a person must know is in the Turn instead.
+func (s *Stepper) Step(ctx context.Context, t Task) (Turn, error) {
+	ro, _, err := read[RolloutRecord](ctx, s.Store, t.Rollout, kindRollout, "")
+	if err != nil {
+		return Turn{}, err
+	}
+	file, err := s.Store.Fleet(ctx, ro.Digest)
+	if err != nil {
+		return Turn{}, fmt.Errorf("fleet file of rollout %s: %w", ro.ID, err)
+	}
+	spec := &file.Spec
+	reach, err := s.Reach(ctx, spec)
+	if err != nil {
+		return Turn{}, fmt.Errorf("rollout %s: %w", ro.ID, err)
+	}
+	r := &reached{Stepper: s, Reach: reach}
+	switch {
+	case t.Pool != "":
+		return r.pool(ctx, t, ro, spec)
+	case t.Cluster != "":
+		return r.cluster(ctx, t, ro, spec)
+	case t.Ring != "":
+		return r.ring(ctx, t, ro, spec)
+	}
+	return r.fleet(ctx, ro, spec)
+}
+
+// now is the time of the step, in UTC and without a monotonic part, so that it
+// survives being stored.
+func (s *Stepper) now() time.Time { return s.Clock().UTC().Round(0) }
+
+// journal writes what was done; a journal that cannot be written stops the step.
+func (s *Stepper) journal(ctx context.Context, e fleet.JournalEntry) error {
+	e.At = s.now()
+	if e.Actor == "" {
+		e.Actor = "liftlock"
+	}
+	if err := s.Journal.Write(ctx, e); err != nil {
+		return fmt.Errorf("journal %s: %w", e.Action, err)
+	}
+	return nil
+}
+
+// backoff doubles from one second with every attempt, up to patience.
+func backoff(attempts int) time.Duration {
+	return min(time.Second<<min(max(attempts, 0), maxPolls), patience)
+}
+
+// trouble turns a failed call into what a person reads and when to look again.
+// attempts counts failures of the same step so far. fatal reports that waiting
+// cannot help.
+func trouble(err error, attempts int) (turn Turn, fatal bool) {
+	turn = Turn{State: fleet.StateWaiting, Reason: err.Error(), After: backoff(attempts)}
+	if held, ok := errors.AsType[*LeaseHeldError](err); ok {
+		turn.State, turn.After = fleet.StateBlocked, min(patience, max(soon, held.TTL/4))
+		return turn, false
+	}
+	if _, ok := errors.AsType[*IdentityError](err); ok {
+		turn.State, turn.After = fleet.StateBlocked, patience
+		return turn, false
+	}
+	pe, ok := errors.AsType[*ProviderError](err)
+	if !ok {
+		return turn, false
+	}
+	switch pe.Code {
+	case CodeBusy, CodeUnavailable:
+	case CodeThrottled:
+		turn.After = max(pe.RetryAfter, time.Second)
+	case CodeChanged:
+		turn.After = time.Second
+	case CodeNotOffered, CodeQuota, CodeAddresses, CodeCapacity, CodeLocked, CodeUnauthorized, CodeDeprecatedAPI, CodeStopped:
+		turn.State = fleet.StateBlocked
+	case CodeDrainFailed, CodeFailed:
+		turn.State = fleet.StateBlocked
+		fatal = attempts >= giveUp
+	case CodeNotFound, CodeSkew, CodeControlPlaneAloneRefused, CodeInvalid:
+		fatal = true
+	}
+	return turn, fatal
+}
+
+// poll asks once for the state of a running operation.
+func (s *reached) poll(ctx context.Context, t Task) (turn Turn, done bool, err error) {
+	status, err := s.Provider.Poll(ctx, t.Op)
+	if err != nil {
+		return Turn{}, false, err
+	}
+	if status.Done {
+		return Turn{}, true, nil
+	}
+	after := status.RetryAfter
+	if after <= 0 {
+		after = backoff(t.Polls)
+	}
+	return Turn{State: fleet.StateRunning, After: after, Op: t.Op, Polls: t.Polls + 1}, false, nil
+}
+
+// policyOf returns the node policy by pool for one cluster.
+func policyOf(spec *fleet.Spec, ring, cluster string) func(pool string) fleet.NodePolicy {
+	return func(pool string) fleet.NodePolicy { return spec.NodePolicyFor(ring, cluster, pool, plan.Match) }
+}
