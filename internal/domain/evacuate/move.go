@@ -388,7 +388,7 @@ func (t *turn) evictSome(w *workload, p plan, pods []*pod, most int) int {
 			t.verdict(q, p.move, p.reason+"; waits for the one before")
 			continue
 		}
-		if t.tryEvict(w, p, q) {
+		if ok, _ := t.tryEvict(w, p, q); ok {
 			sent++
 		}
 	}
@@ -417,35 +417,36 @@ func (t *turn) unsettledSerial(w *workload) string {
 	return ""
 }
 
-// tryEvict evicts one pod if everything allows it.
-func (t *turn) tryEvict(w *workload, p plan, q *pod) bool {
+// tryEvict evicts one pod if everything allows it. blocked is set where waiting
+// for others would not help, so that they need not wait for it either.
+func (t *turn) tryEvict(w *workload, p plan, q *pod) (sent, blocked bool) {
 	if r, no := t.refused(Evict, q.key, q.UID); no {
 		t.verdict(q, MoveBlocked, fmt.Sprintf("its eviction was refused (%d times, tried again at %s): %s",
 			r.Times, r.Next.UTC().Format(time.TimeOnly), r.Message))
-		return false
+		return false, true
 	}
 	if why := t.mayStart(w, []*pod{q}, 1); why != "" {
 		t.verdict(q, p.move, why)
-		return false
+		return false, false
 	}
 	if t.available(q) && !p.accepted && w.available-1 < t.keeps(w) {
 		t.verdict(q, p.move, fmt.Sprintf("waits: %d of its pods are Ready and %d are required", w.available, t.keeps(w)))
-		return false
+		return false, false
 	}
 	ok, costs, why := q.admits()
 	if !ok {
 		t.verdict(q, p.move, "waits: "+why)
-		return false
+		return false, false
 	}
 	if n, none := t.place(q); n == nil {
 		t.unplaced([]*pod{q}, p.move, none)
-		return false
+		return false, none.never
 	}
 	if costs {
 		q.budgets[0].left--
 	}
 	t.evict(q, w, p.move, p.reason)
-	return true
+	return true, false
 }
 
 // keeps is how many available pods a move must leave of a workload.
@@ -481,14 +482,14 @@ func (t *turn) ordered(w *workload, p plan, pods []*pod) {
 	slices.SortStableFunc(order, func(a, b *pod) int {
 		return cmp.Or(cmp.Compare(readiness(a), readiness(b)), cmp.Compare(ordinal(b.Name), ordinal(a.Name)), cmp.Compare(a.key, b.key))
 	})
-	tried := false
+	tried := false // a pod that is blocked keeps no other from its turn
 	for _, q := range order {
 		if tried {
 			t.verdict(q, MoveOrdered, "waits for its turn: "+p.reason)
 			continue
 		}
-		tried = true
-		t.tryEvict(w, p, q)
+		_, blocked := t.tryEvict(w, p, q)
+		tried = !blocked
 	}
 }
 

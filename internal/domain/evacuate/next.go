@@ -95,6 +95,7 @@ func (wd *world) paceLimit() int { return wd.in.Pace.MaxInMotion.Of(wd.pods) }
 
 // learn takes in what came of the actions of the pass before. An action whose
 // outcome is not known is taken as done; what the world shows corrects that.
+// Learning the same again changes nothing, so a pass may be decided anew.
 func (t *turn) learn() {
 	for i, s := range t.in.Memory.Sent {
 		outcome := Outcome{Result: Done}
@@ -106,12 +107,12 @@ func (t *turn) learn() {
 			r := t.mem.Refusals[s.key()]
 			r.Times++
 			r.Message = outcome.Message
-			r.Next = t.now.Add(backoff(r.Times))
+			r.Next = s.At.Add(backoff(r.Times))
 			t.mem.Refusals[s.key()] = r
 		case Done:
 			delete(t.mem.Refusals, s.key())
 			t.acted(s)
-			t.mem.LastProgress = t.now
+			t.mem.LastProgress = s.At
 		case Gone:
 			delete(t.mem.Refusals, s.key())
 		case Retry:

@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -67,14 +68,16 @@ func randomCluster(k *toyKube, rng *rand.Rand) {
 	}
 }
 
+var seeds = flag.Uint64("seeds", 150, "how many clusters TestRandomClusters draws")
+
 // TestRandomClusters evacuates hundreds of drawn clusters, forth and back, with
 // everything that may happen on the way drawn as well: the memory is lost, the
 // API conflicts, the evacuation is paused. After every step of every controller
 // no workload may be below what it has to keep; that is in toyKube.check.
 func TestRandomClusters(t *testing.T) {
-	seeds := uint64(300)
+	seeds := *seeds
 	if testing.Short() {
-		seeds = 50
+		seeds = min(seeds, 40)
 	}
 	stuck := 0
 	for seed := range seeds {
@@ -160,6 +163,9 @@ func evacuateRandom(t *testing.T, seed uint64) bool {
 	}
 	if !lossy && !partialRolls {
 		r.checkEnd(0)
+	}
+	if !lossy && k.lag == 0 && k.refusals > 0 {
+		t.Errorf("the API refused %d evictions: budgets are there to be read first", k.refusals)
 	}
 	if partial {
 		return true

@@ -62,9 +62,9 @@ func (r *run) drive(until ...Status) Pass {
 		if k.now.After(deadline) {
 			k.t.Fatalf("not done after an hour: %s: %s\n%s", pass.Status, pass.Reason, k.describe())
 		}
-		r.in.Outcomes = nil
-		for _, a := range pass.Actions {
-			r.in.Outcomes = append(r.in.Outcomes, k.do(r.in.Rollout, a))
+		r.in.Outcomes = make([]Outcome, len(pass.Actions))
+		for _, i := range k.rng.Perm(len(pass.Actions)) { // no action may rely on another of its pass
+			r.in.Outcomes[i] = k.do(r.in.Rollout, pass.Actions[i])
 		}
 		r.in.Memory = roundTrip(k.t, pass.Memory)
 		for range k.between(r.ticks) {
