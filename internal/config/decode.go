@@ -82,8 +82,8 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 		}
 		return
 	}
-	switch v.Kind() {
-	case reflect.Struct:
+	switch k := v.Kind(); {
+	case k == reflect.Struct:
 		if short, ok := v.Addr().Interface().(interface{ SetShorthand(text string) }); ok && n.kind == scalar {
 			r.shorthand(n, v, short.SetShorthand, path)
 			return
@@ -91,19 +91,19 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 		if r.is(n, mapping, path, "a mapping", want) {
 			r.structure(n, v, path)
 		}
-	case reflect.Slice:
+	case k == reflect.Slice:
 		if r.is(n, sequence, path, "a list", want) {
 			r.list(n, v, path, want)
 		}
-	case reflect.Map:
+	case k == reflect.Map:
 		if r.is(n, mapping, path, "a mapping", want) {
 			r.words(n, v, path)
 		}
-	case reflect.String:
+	case k == reflect.String:
 		if r.is(n, scalar, path, "one value", want) {
 			r.word(n, v, path, want)
 		}
-	case reflect.Bool:
+	case k == reflect.Bool:
 		if r.is(n, scalar, path, "true or false", want) {
 			if n.text != "true" && n.text != "false" {
 				r.complain(path, n, "is neither true nor false", "write true or false")
@@ -111,7 +111,7 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 			}
 			v.SetBool(n.text == "true")
 		}
-	case reflect.Int:
+	case k == reflect.Int:
 		if r.is(n, scalar, path, "a whole number", want) {
 			i, err := strconv.Atoi(n.text)
 			if err != nil || i < want.least || i > want.most {
@@ -336,12 +336,12 @@ func (r *reader) standard(f reflect.Value, text string) {
 	if u, ok := f.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		err = u.UnmarshalText([]byte(text))
 	} else {
-		switch f.Kind() {
-		case reflect.String:
+		switch k := f.Kind(); {
+		case k == reflect.String:
 			f.SetString(text)
-		case reflect.Bool:
+		case k == reflect.Bool:
 			f.SetBool(text == "true")
-		case reflect.Int:
+		case k == reflect.Int:
 			f.SetInt(int64(number(text)))
 		default:
 			err = errors.New("no rule for this type")

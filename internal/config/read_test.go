@@ -157,6 +157,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		minimal + "  target: {version: " + secret + "}\n",
 		minimal + "  nodes: {soak: " + secret + "}\n",
 		"password: " + secret + "\n",
+		minimal + "  " + secret + ": x\n",
 		secret,
 	} {
 		_, err := config.Parse("fleet.yaml", []byte(text))

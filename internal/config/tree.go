@@ -142,21 +142,20 @@ func (r *reader) bearable(tokens token.Tokens) bool {
 		if t.Position.Line != line {
 			line, inLine = t.Position.Line, 0
 		}
-		switch t.Type {
-		case token.MappingValueType:
+		switch is := t.Type; {
+		case is == token.MappingValueType:
 			keys++
-		case token.MappingStartType, token.SequenceStartType:
+		case is == token.MappingStartType, is == token.SequenceStartType:
 			flow++
-		case token.MappingEndType, token.SequenceEndType:
+		case is == token.MappingEndType, is == token.SequenceEndType:
 			flow--
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
+		case is == token.SequenceEntryType, is == token.MappingKeyType, is == token.AnchorType, is == token.TagType:
 			inLine++
-		case token.DocumentHeaderType, token.DocumentEndType:
+		case is == token.DocumentHeaderType, is == token.DocumentEndType:
 			content = false
 			continue
-		case token.DirectiveType:
+		case is == token.DirectiveType:
 			directive = t.Position.Line
-		default:
 		}
 		if t.Type == token.CommentType || t.Position.Line == directive {
 			continue
@@ -339,7 +338,7 @@ func at(path string, p position) Problem {
 // field is the path of a key in a mapping.
 func field(path, key string) string {
 	if !plain.MatchString(key) {
-		return fmt.Sprintf("%s[%q]", path, key)
+		return path + "[" + show(key) + "]"
 	}
 	if path == "" {
 		return key

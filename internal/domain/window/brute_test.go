@@ -76,7 +76,7 @@ var strange = []struct {
 	{"UTC", "2026-12-30T00:00:00Z"},
 }
 
-const stretch = 8 * 24 * 60 // minutes
+const stretch = 5 * 24 * 60 // minutes
 
 func TestAgainstMinuteScan(t *testing.T) {
 	for i, s := range strange {
@@ -168,11 +168,15 @@ func compare(t *testing.T, zone, at string, a, b uint64) {
 			}
 		}
 		// Neighbours say the same: on to just before the next change.
-		if same := slices.Index(want[i:], !want[i]); same > 2 {
+		same := slices.Index(want[i:], !want[i])
+		if same < 0 {
+			same = 1000
+		}
+		if same > 2 {
 			i += random.IntN(same - 1)
 		}
 	}
-	for range 40 {
+	for range 15 {
 		i := random.IntN(len(want) - 1)
 		next := i + 1
 		for next < len(want) && (!want[next] || want[next-1]) {
