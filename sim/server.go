@@ -133,6 +133,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.work.Go(func() { s.turn(background) })
+	s.last.Store(s.now().UnixNano()) // nobody can have asked before
 	return s, nil
 }
 

@@ -63,6 +63,8 @@ func (s *Server) change(ctx context.Context, f fault.Fault) {
 		} else {
 			s.cloud.OfferVersion(f.Region, aks.OfferedVersion{Version: version})
 		}
+	case fault.Error, fault.Throttle, fault.Latency, fault.Unreachable, fault.Unauthorized, fault.OperationFails, fault.OperationSlow:
+		// Not of the class that comes here.
 	case fault.ImageReleased:
 		s.cloud.ReleaseImage(f.Region, f.Family, f.Version)
 	case fault.Quota:
@@ -105,6 +107,8 @@ func (s *Server) signInStruck(w http.ResponseWriter, r *http.Request) bool {
 				timer.Stop()
 				return true
 			}
+		case fault.OperationFails, fault.OperationSlow, fault.APIServerDown, fault.VersionWithdrawn, fault.VersionOffered, fault.ImageReleased,
+			fault.Quota, fault.ClusterDeleted: // not of the class that was asked for
 		case fault.Unauthorized, fault.Error, fault.Throttle:
 			status, code, text := http.StatusUnauthorized, "invalid_client", "AADSTS7000222: The provided client secret keys for the app are expired."
 			if f.Effect == fault.Error {

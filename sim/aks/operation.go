@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -207,7 +208,7 @@ func (c *Cloud) Operation(subscription, id string) (OperationView, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	op, ok := c.operations[id]
-	if !ok {
+	if !ok || !strings.EqualFold(op.Subscription, subscription) {
 		return OperationView{}, false
 	}
 	return op.view(), true

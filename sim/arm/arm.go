@@ -167,6 +167,8 @@ func (x *exchange) struck() bool {
 			}
 		case fault.Unreachable:
 			panic(http.ErrAbortHandler)
+		case fault.OperationFails, fault.OperationSlow, fault.APIServerDown, fault.VersionWithdrawn, fault.VersionOffered, fault.ImageReleased,
+			fault.Quota, fault.ClusterDeleted: // not of the class that was asked for
 		case fault.Unauthorized:
 			x.challenge("InvalidAuthenticationToken", "The access token is invalid.")
 			return true

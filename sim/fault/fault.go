@@ -147,9 +147,9 @@ func (e Effect) Class() Class {
 		return OperationClass
 	case APIServerDown, VersionWithdrawn, VersionOffered, ImageReleased, Quota, ClusterDeleted:
 		return WorldClass
-	default:
-		return CallClass
+	case Error, Throttle, Latency, Unreachable, Unauthorized:
 	}
+	return CallClass
 }
 
 // Check reports every problem of a fault at once.
