@@ -171,7 +171,7 @@ func (wd *world) roll(w *workload, reason string) plan {
 
 	p := plan{move: MoveRoll, reason: reason, weight: min(n, surge+unavailable)}
 	if surge != own.maxSurge || unavailable != own.maxUnavailable {
-		p.shape = &Shape{MaxUnavailable: int32(unavailable), MaxSurge: int32(surge)} //nolint:gosec // both are at most the replicas
+		p.shape = &Shape{MaxUnavailable: int32(unavailable), MaxSurge: int32(surge)}
 		p.reason += fmt.Sprintf("; it is restarted with maxUnavailable %d and maxSurge %d, since it requires %d of %d and %d pods may be in motion",
 			unavailable, surge, required, n, limit)
 	}

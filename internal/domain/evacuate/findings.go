@@ -33,6 +33,15 @@ func (wd *world) outage(w *workload, severity fleet.Severity, why string) fleet.
 	return f
 }
 
+// finding is what a trouble that lasts is reported as.
+func (tr trouble) finding() fleet.Finding {
+	return fleet.Finding{
+		ID: "workload-not-back", Severity: fleet.Blocker, Object: tr.object,
+		What: tr.object + " was moved and does not come back", Why: tr.what,
+		Remedy: "mend it, or roll back; what was there before still stands until its old nodes are removed",
+	}
+}
+
 // attachSeconds is what detaching and attaching a disk usually takes.
 const attachSeconds = 60
 

@@ -51,20 +51,32 @@ func (t *turn) jobProgress(v Verdict) time.Time {
 func (t *turn) status(counts map[Move]int, blocked, waiting int) Status {
 	grave := slices.ContainsFunc(t.troubles, func(tr trouble) bool { return tr.grave })
 	switch {
-	case grave:
+	case grave && !t.in.Back:
 		return StatusBlocked
 	case len(t.pass.Actions) > 0:
 		return StatusMoving
-	case len(t.moving) == 0 && len(t.mem.Acted) == 0 && t.closed():
+	case len(t.moving) == 0 && t.closed() && (len(t.mem.Acted) == 0 || t.in.Back && t.motion == 0 && !t.marked()):
 		return StatusDone
 	case t.motion > 0 || counts[MoveDone] > 0 || len(t.mem.Acted) > 0 && t.in.Hold == "" && waiting > 0 && t.stop == "":
 		return StatusMoving
 	case t.in.Hold != "":
 		return StatusHolding
+	case grave && waiting == 0:
+		return StatusBlocked
 	case waiting > 0 || blocked == 0 || t.stop != "":
 		return StatusWaiting
 	}
 	return StatusBlocked
+}
+
+// marked reports whether a workload that was moved still bears a surge or a shape.
+func (t *turn) marked() bool {
+	for key := range t.mem.Acted {
+		if w := t.workloads[key]; w != nil && (w.raised() || w.shaped()) {
+			return true
+		}
+	}
+	return false
 }
 
 // closed reports whether no leaving node takes new pods.
@@ -85,6 +97,9 @@ func (t *turn) reason(blocked, waiting []string) string {
 	case StatusDone:
 		if t.pass.Total == 0 {
 			return "there was nothing to move"
+		}
+		if sick := len(t.mem.Acted); sick > 0 {
+			return fmt.Sprintf("all %d pods have left; %d workloads do not come back: %s", t.pass.Total, sick, some(sortedKeys(t.mem.Acted), 3))
 		}
 		return fmt.Sprintf("all %d pods have left, and everything that moved is back", t.pass.Total)
 	case StatusMoving:

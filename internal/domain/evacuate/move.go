@@ -12,7 +12,7 @@ import (
 // canary picks the nodes that are emptied alone first, and finds out when that
 // is over. Only workloads with pods there move meanwhile.
 func (t *turn) canary() {
-	if t.in.Pace.CanaryNodes < 1 || t.mem.CanaryDone || t.stop != "" {
+	if t.in.Pace.CanaryNodes < 1 || t.mem.CanaryDone || t.in.Back || t.stop != "" {
 		return
 	}
 	movable := map[string]int{}
@@ -55,7 +55,12 @@ func (t *turn) canary() {
 // actions that move some of them.
 func (t *turn) moveAll() {
 	slices.SortStableFunc(t.troubles, func(a, b trouble) int { return cmp.Compare(a.object+a.what, b.object+b.what) })
-	if t.stop == "" && len(t.troubles) > 0 {
+	for _, tr := range t.troubles {
+		if tr.grave {
+			t.pass.Findings = append(t.pass.Findings, tr.finding())
+		}
+	}
+	if t.stop == "" && len(t.troubles) > 0 && !t.in.Back {
 		t.stop = "waits: " + t.troubles[0].object + " was moved, and its " + t.troubles[0].what
 	}
 	if t.stop == "" && t.in.Hold != "" {
@@ -71,6 +76,7 @@ func (t *turn) moveAll() {
 	for _, w := range t.touched {
 		t.move(w, t.plans[w])
 	}
+	t.moveFailing()
 	slices.SortStableFunc(t.pass.Verdicts, func(a, b Verdict) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.UID, b.UID))
 	})
@@ -160,6 +166,13 @@ func (t *turn) move(w *workload, p plan) {
 		pods = append(pods, q)
 	}
 	if !w.settled() && !t.oursRolling(w) && w.ProgressFailed == "" && !w.raised() {
+		pods = slices.DeleteFunc(pods, func(q *pod) bool {
+			ails := slices.Contains(failing, q.WaitingReason)
+			if ails {
+				t.failing = append(t.failing, q)
+			}
+			return ails
+		})
 		if a, ok := t.mem.Acted[w.key]; ok {
 			t.verdicts(pods, a.Move, "waits until its controller has caught up")
 		} else {
@@ -177,6 +190,22 @@ func (t *turn) move(w *workload, p plan) {
 	case MoveOrdered:
 		t.ordered(w, p, pods)
 	case MoveWait, MoveRefuse, MoveDone, MoveBlocked:
+	}
+}
+
+// moveFailing evicts pods of unsettled workloads that do not start where they
+// are: they would not settle by themselves. It comes last, when all else has
+// moved, since they will fail elsewhere too (a rollback meets what failed on the
+// way forth).
+func (t *turn) moveFailing() {
+	idle := len(t.pass.Actions) == 0 && t.motion == 0
+	for _, p := range t.failing {
+		reason := "fails where it is (" + p.WaitingReason + ") in a rollout that is not settled"
+		if !idle {
+			t.verdict(p, MoveEvict, reason+"; goes last")
+			continue
+		}
+		t.tryEvict(p.owner, plan{move: MoveEvict, reason: reason}, p)
 	}
 }
 
@@ -344,7 +373,7 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 		return
 	}
 	action := Action{
-		Kind: Surge, Workload: w.key, UID: w.UID, Replicas: w.Replicas + int32(p.surge), Reason: p.reason, //nolint:gosec // bounded by the policy
+		Kind: Surge, Workload: w.key, UID: w.UID, Replicas: w.Replicas + int32(p.surge), Reason: p.reason,
 	}
 	if w.Scaler != nil {
 		action.Scaler = w.Scaler.Name
@@ -458,6 +487,7 @@ func (t *turn) evict(p *pod, w *workload, m Move, reason string) {
 	a := Action{Kind: Evict, Pod: p.key, UID: p.UID, Workload: p.Workload, Reason: reason}
 	if w != nil {
 		s.Workload, s.Owner, s.Before = w.key, w.UID, w.available
+		s.Ailing = slices.Contains(failing, p.WaitingReason) || w.ProgressFailed != ""
 		if t.available(p) {
 			w.available--
 		}

@@ -56,6 +56,8 @@ type turn struct {
 	// unproven are the workloads that were moved and are not yet known to be healthy.
 	unproven []string
 	steps    map[*workload]int
+	// failing are pods that fail where they are, in a rollout that is not settled.
+	failing []*pod
 }
 
 // trouble is a pod, or a workload, that does not come back.
@@ -152,6 +154,7 @@ func (t *turn) acted(s Sent) {
 		a.Weight = s.Weight
 	}
 	a.Move, a.At, a.Looks = s.Move, s.At, 0
+	a.Ailing = a.Ailing || s.Ailing
 	if s.Base > 0 {
 		a.Base = s.Base
 	}
@@ -209,7 +212,7 @@ func (t *turn) look() {
 			continue
 		}
 		t.mem.Acted[key] = a
-		if !proven {
+		if !proven && (len(sick) == 0 || !t.in.Back) {
 			t.unproven = append(t.unproven, key)
 			t.motion += max(a.Weight, t.missing(w, a))
 		}
@@ -238,13 +241,16 @@ func (t *turn) healthy(w *workload, a Acted) bool {
 	if w.Kind == fleet.Job {
 		return true // it starts again by its own rules
 	}
-	if !w.settled() || t.missing(w, a) > 0 {
+	if !w.settled() && !a.Ailing || t.missing(w, a) > 0 {
+		return false
+	}
+	if w.raised() && w.available < int(w.Replicas) {
 		return false
 	}
 	if a.Move == MoveRoll && len(w.leave) > 0 && t.now.Sub(a.At) < staleAfter {
 		return false // the restart is not in the snapshot yet
 	}
-	return a.Move != MoveSurge || w.available >= min(int(w.Replicas), a.Before)
+	return true
 }
 
 // failing are the reasons for which a container does not come up by itself soon.
@@ -255,6 +261,9 @@ var failing = []string{
 
 // sick lists what keeps a workload that was moved from coming back.
 func (t *turn) sick(w *workload, a Acted) []trouble {
+	if a.Ailing {
+		return nil
+	}
 	var out []trouble
 	if w.ProgressFailed != "" && a.Move == MoveRoll && t.oursRolling(w) {
 		out = append(out, trouble{w.key, "does not come up again: " + w.ProgressFailed, true})

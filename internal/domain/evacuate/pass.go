@@ -34,6 +34,9 @@ type Input struct {
 	// Outcomes are what came of the actions of the pass before, by their index.
 	// Missing ones are unknown; the world tells.
 	Outcomes []Outcome
+	// Back is set for a rollback: there is no canary, and what does not come
+	// back does not keep the rest from moving to nodes that are known to be good.
+	Back bool
 	// Hold, when not "", is why no new move may start (a pause, a closed
 	// window). Moves that were begun are finished.
 	Hold string
@@ -148,6 +151,7 @@ type Sent struct {
 	Weight   int        `json:"weight,omitempty"`
 	Base     int        `json:"base,omitempty"`
 	Before   int        `json:"before,omitempty"`
+	Ailing   bool       `json:"ailing,omitempty"`
 	At       time.Time  `json:"at,omitzero"`
 }
 
@@ -168,6 +172,8 @@ type Acted struct {
 	Before int `json:"before"`
 	// Looks are the consecutive healthy looks since the latest action.
 	Looks int `json:"looks,omitempty"`
+	// Ailing: it was failing before it was touched, so it need not come back.
+	Ailing bool `json:"ailing,omitempty"`
 	// Tries counts restarts, so that one which does not help is not repeated for ever.
 	Tries int `json:"tries,omitempty"`
 }

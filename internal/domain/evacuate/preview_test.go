@@ -220,3 +220,22 @@ func TestChoice(t *testing.T) {
 		})
 	}
 }
+
+// TestMinReady: a StatefulSet's next pod goes only when the one before has been
+// Ready for minReadySeconds.
+func TestMinReady(t *testing.T) {
+	s := scene{stay: 1}
+	s.w, s.pods = made(fleet.StatefulSet, "app", 3, func(w *fleet.Workload) { w.MinReadySeconds = 10 })
+	in := s.input()
+	for i := range in.Snapshot.Pods {
+		in.Snapshot.Pods[i].ReadySince = in.Snapshot.TakenAt.Add(-time.Hour)
+	}
+	in.Snapshot.Pods[0].ReadySince = in.Snapshot.TakenAt.Add(-9 * time.Second)
+	if pass := Next(in); len(pass.Actions) > 0 {
+		t.Errorf("9 s after the last one became Ready: %+v", pass.Actions)
+	}
+	in.Snapshot.TakenAt = in.Snapshot.TakenAt.Add(time.Second)
+	if pass := Next(in); len(pass.Actions) != 1 || pass.Actions[0].Pod != "shop/app-2" {
+		t.Errorf("after 10 s: %+v", pass.Actions)
+	}
+}

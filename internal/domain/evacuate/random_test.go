@@ -45,10 +45,18 @@ func randomCluster(k *toyKube, rng *rand.Rand) {
 				w.MaxUnavailable = amountOf("1")
 			}
 		}
+		tpl.labels = map[string]string{"app": name}
+		shared := w.Kind == fleet.Deployment && rng.IntN(5) == 0
+		if shared {
+			tpl.labels["group"] = "shared"
+		}
 		tw := k.add(w, tpl)
 		tw.runs = 20 + rng.IntN(60)
 		if w.Kind == fleet.Job {
 			tw.Replicas = 0
+		}
+		if shared {
+			continue
 		}
 		switch rng.IntN(4) {
 		case 0:
@@ -63,6 +71,7 @@ func randomCluster(k *toyKube, rng *rand.Rand) {
 			}
 		}
 	}
+	k.budget("shared", "group=shared", "", pick("1", "25%"))
 	if rng.IntN(2) == 0 {
 		k.add(fleet.Workload{Kind: fleet.DaemonSet, Name: "agent", Namespace: "kube-system"}, toyTemplate{})
 	}
@@ -172,7 +181,7 @@ func evacuateRandom(t *testing.T, seed uint64) bool {
 	}
 	// And back.
 	k.count(func(p *toyPod) bool { return slices.Contains(green, p.Node) })
-	r.in.Leaving, r.in.Receiving = green, old
+	r.in.Leaving, r.in.Receiving, r.in.Back = green, old, rng.IntN(2) == 0
 	r.in.Memory, r.in.Outcomes = Memory{}, nil
 	end = r.drive(StatusDone, StatusBlocked)
 	for end.Status == StatusBlocked && strings.Contains(end.Reason, "bad day") {

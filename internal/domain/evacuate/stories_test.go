@@ -40,7 +40,7 @@ func TestDemo(t *testing.T) {
 // back turns the evacuation round, as a rollback does.
 func (r *run) back() {
 	r.in.Leaving, r.in.Receiving = r.in.Receiving, r.in.Leaving
-	r.in.Memory, r.in.Outcomes = Memory{}, nil
+	r.in.Memory, r.in.Outcomes, r.in.Back = Memory{}, nil, true
 	r.k.count(func(p *toyPod) bool { return slices.Contains(r.in.Leaving, p.Node) })
 }
 
@@ -139,10 +139,14 @@ func TestBrokenStory(t *testing.T) {
 			t.Errorf("%s was restarted although %s does not come back", w.Key(), r.k.workloads[0].Key())
 		}
 	}
-	story.WriteString("its owner mends it, and everything goes back:\n")
-	r.k.workloads[0].breaks = false
+	story.WriteString("nobody mends it, and everything goes back:\n")
 	r.back()
 	r.drive(StatusDone)
+	for _, w := range r.k.workloads {
+		if r.k.ready(w) != int(w.Replicas) {
+			t.Errorf("%s: %d of %d Ready", w.Key(), r.k.ready(w), w.Replicas)
+		}
+	}
 	golden(t, "broken", story.String())
 }
 

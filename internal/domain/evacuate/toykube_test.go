@@ -227,6 +227,9 @@ func (k *toyKube) settle() {
 		k.floor[w.Key()] = min(required[w.Key()], k.ready(w))
 		w.replaced = 0
 	}
+	for _, b := range k.budgets {
+		k.floor["budget "+b.Name] = int(min(b.DesiredHealthy, b.CurrentHealthy))
+	}
 	k.start = k.now
 	k.count(func(*toyPod) bool { return true })
 }
@@ -285,6 +288,28 @@ func (k *toyKube) check(after string) {
 	k.t.Helper()
 	if k.floor == nil {
 		return
+	}
+	for _, b := range k.budgets {
+		healthy := 0
+		sel, err := labels.Parse(b.Selector)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		exempt := false
+		for _, w := range k.workloads { // accepted, or one that ends by itself
+			exempt = exempt || sel.Matches(labels.Set(w.template.labels)) && (k.down[w.Key()] || w.Kind == fleet.Job)
+		}
+		for _, p := range k.pods {
+			if p.w == nil || p.Namespace != b.Namespace || !sel.Matches(labels.Set(p.Labels)) {
+				continue
+			}
+			if p.Ready && p.DeletedAt.IsZero() {
+				healthy++
+			}
+		}
+		if floor := k.floor["budget "+b.Name]; healthy < floor && !exempt {
+			k.t.Fatalf("%s after %s: budget %s has %d healthy pods and must keep %d\n%s", k.now.Sub(k.start), after, b.Name, healthy, floor, k.describe())
+		}
 	}
 	for _, w := range k.workloads {
 		floor, ok := k.floor[w.Key()]
@@ -810,7 +835,7 @@ func (k *toyKube) kubelets() {
 			p.boundAt = k.now
 			continue
 		}
-		if p.w.breaks && p.made {
+		if p.w.breaks && p.rev > 1 {
 			p.Phase, p.WaitingReason = "Running", "CrashLoopBackOff"
 			continue
 		}
