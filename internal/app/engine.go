@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -123,8 +124,8 @@ func (e *engine) onClose(f func(context.Context) error) { e.closers = append(e.c
 // Close ends this process's part; rollouts are taken up by the next engine.
 func (e *engine) Close(ctx context.Context) error {
 	var errs []error
-	for i := len(e.closers) - 1; i >= 0; i-- {
-		errs = append(errs, e.closers[i](ctx))
+	for _, closer := range slices.Backward(e.closers) {
+		errs = append(errs, closer(ctx))
 	}
 	e.closers = nil
 	return errors.Join(errs...)

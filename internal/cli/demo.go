@@ -223,7 +223,8 @@ func (d *demo) simulate(ctx context.Context) (endpoint, error) {
 	}
 	defer func() { _ = log.Close() }()
 	d.say("starts a simulated Azure with four clusters; log: %s", logPath)
-	child := exec.CommandContext(context.WithoutCancel(ctx), d.simulator, "--scenario", "demo", "--state-dir", dir, "--kube-bin", d.kubeBin)
+	child := exec.CommandContext(context.WithoutCancel(ctx), d.simulator, //nolint:gosec // the simulator beside this binary, or the one that the user names
+		"--scenario", "demo", "--state-dir", dir, "--kube-bin", d.kubeBin)
 	child.Stdout, child.Stderr = log, log
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := child.Start(); err != nil {

@@ -123,7 +123,7 @@ func (c *command) detach(ctx context.Context, path string) error {
 		args = append(args, "--temporal", t.Address, "--temporal-namespace", t.Namespace, "--temporal-ca", t.CAFile, "--temporal-cert", t.CertFile,
 			"--temporal-key", t.KeyFile, "--temporal-server-name", t.ServerName, "--temporal-api-key-file", t.APIKeyFile)
 	}
-	child := exec.CommandContext(context.WithoutCancel(ctx), c.Executable, args...)
+	child := exec.CommandContext(context.WithoutCancel(ctx), c.Executable, args...) //nolint:gosec // this very binary
 	child.Stdout, child.Stderr, child.Dir = log, log, c.Dir
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := child.Start(); err != nil {

@@ -87,7 +87,7 @@ func (ct *clusterTurn) take(ctx context.Context) (Turn, error) {
 	if err := ct.lease(ctx); err != nil {
 		return Turn{}, err
 	}
-	ct.Watcher.Ensure(ct.ro.ID, ct.rec.ID, ct.kube)
+	ct.Watcher.Ensure(ct.ro.ID, ct.rec.ID, ct.kube) //nolint:contextcheck // the watch outlives this step
 	snapshot, err := ct.kube.Snapshot(ctx)
 	if err != nil {
 		return ct.unreachable(ctx, err)
@@ -270,8 +270,10 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 	}); err != nil {
 		return Turn{}, err
 	}
-	turn := Turn{State: fleet.StateRunning, Reason: "pool " + step.Target + ": " + step.Reason, After: patience,
-		Start: []Task{{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: step.Target, To: step.Version}}}
+	turn := Turn{
+		State: fleet.StateRunning, Reason: "pool " + step.Target + ": " + step.Reason, After: patience,
+		Start: []Task{{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: step.Target, To: step.Version}},
+	}
 	return ct.say(ctx, turn, "pools", "")
 }
 

@@ -175,8 +175,10 @@ func (ct *clusterTurn) rollBack(ctx context.Context) (Turn, error) {
 		if err != nil {
 			return Turn{}, err
 		}
-		turn := Turn{State: fleet.StateRollingBack, Reason: "pool " + name + " moves back to its old nodes: " + rec.Reason, After: patience,
-			Start: []Task{{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: name, To: to}}}
+		turn := Turn{
+			State: fleet.StateRollingBack, Reason: "pool " + name + " moves back to its old nodes: " + rec.Reason, After: patience,
+			Start: []Task{{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: name, To: to}},
+		}
 		return ct.say(ctx, turn, "rollback", name)
 	}
 	turn, cleaned, err := ct.restore(ctx)

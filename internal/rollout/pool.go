@@ -79,7 +79,7 @@ func (pt *poolTurn) take(ctx context.Context) (Turn, error) {
 	if err := pt.lease(ctx); err != nil {
 		return Turn{}, err
 	}
-	pt.Watcher.Ensure(pt.ro.ID, pt.rec.ID, pt.kube)
+	pt.Watcher.Ensure(pt.ro.ID, pt.rec.ID, pt.kube) //nolint:contextcheck // the watch outlives this step
 	if pt.snapshot, err = pt.kube.Snapshot(ctx); err != nil {
 		return Turn{}, err
 	}
@@ -221,12 +221,11 @@ func (pt *poolTurn) pin(ctx context.Context, like *fleet.Pool) (snapshot, why st
 		return "", fmt.Sprintf("the proven node image %s is no longer the newest (%s is), and no snapshot of it was kept%s", pt.pool.Image, newest, remedy), nil
 	}
 	image, createdAt, err := pt.Provider.SnapshotImage(ctx, entry.Digest)
-	if err != nil && CodeOf(err) != CodeNotFound {
-		return "", "", err
-	}
 	switch {
-	case err != nil:
+	case CodeOf(err) == CodeNotFound:
 		return "", fmt.Sprintf("the snapshot %s of the proven node image %s is gone, and %s is newest%s", entry.Digest, pt.pool.Image, newest, remedy), nil
+	case err != nil:
+		return "", "", err
 	case !strings.EqualFold(image, pt.pool.Image):
 		return "", fmt.Sprintf("the snapshot %s holds image %s, not the proven %s%s", entry.Digest, image, pt.pool.Image, remedy), nil
 	case pt.now().Sub(createdAt) > maxSnapshotAge:

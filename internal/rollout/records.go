@@ -24,6 +24,8 @@ const (
 )
 
 // RolloutRecord is what is remembered of one rollout.
+//
+//nolint:revive // Record is what the Store keeps; this is one of them
 type RolloutRecord struct {
 	ID        string       `json:"id"`
 	Fleet     string       `json:"fleet"`

@@ -131,9 +131,9 @@ func (s *Stepper) unproven(ctx context.Context, ro RolloutRecord, spec *fleet.Sp
 	}
 	first := true
 	for _, r := range spec.Rings[:order] {
-		switch state := rings[r.Name].State; {
-		case state == fleet.StateSkipped:
-		case state == fleet.StateSucceeded:
+		switch state := rings[r.Name].State; state {
+		case fleet.StateSkipped:
+		case fleet.StateSucceeded:
 			first = false
 		default:
 			return fmt.Sprintf("waits for ring %s (%s)", r.Name, state), nil

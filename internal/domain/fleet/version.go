@@ -24,7 +24,7 @@ func ParseVersion(s string) (Version, error) {
 	if max(v.Major(), v.Minor(), v.Patch()) > math.MaxInt32 {
 		return Version{}, fmt.Errorf("version %q: number out of range", s)
 	}
-	return Version{int(v.Major()), int(v.Minor()), int(v.Patch())}, nil //nolint:gosec // bounded above
+	return Version{int(v.Major()), int(v.Minor()), int(v.Patch())}, nil
 }
 
 // MustParseVersion is ParseVersion for constants; it panics on a malformed one.

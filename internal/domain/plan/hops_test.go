@@ -29,20 +29,34 @@ func TestHops(t *testing.T) {
 		alone        bool
 		want         []Hop
 	}{
-		{name: "one minor", controlPlane: "1.34.4", pools: []string{"1.34.4", "1.34.4"}, target: "1.35.4", alone: true,
-			want: []Hop{{v("1.35.4"), true}}},
-		{name: "three minors move nodes once", controlPlane: "1.33.13", pools: []string{"1.33.13"}, target: "1.36.3", alone: true,
-			want: []Hop{{v("1.34.4"), false}, {v("1.35.4"), false}, {v("1.36.3"), true}}},
-		{name: "three minors without control-plane-only hops", controlPlane: "1.33.13", pools: []string{"1.33.13"}, target: "1.36.3", alone: false,
-			want: []Hop{{v("1.34.4"), true}, {v("1.35.4"), true}, {v("1.36.3"), true}}},
-		{name: "four minors need two passes", controlPlane: "1.33.13", pools: []string{"1.33.13"}, target: "1.37.1", alone: true,
-			want: []Hop{{v("1.34.4"), false}, {v("1.35.4"), false}, {v("1.36.3"), true}, {v("1.37.1"), true}}},
-		{name: "a pool that lags already forces a pass first", controlPlane: "1.36.3", pools: []string{"1.33.13", "1.36.3"}, target: "1.37.1", alone: true,
-			want: []Hop{{v("1.36.3"), true}, {v("1.37.1"), true}}},
-		{name: "patch within the minor", controlPlane: "1.35.3", pools: []string{"1.35.3"}, target: "1.35.4", alone: true,
-			want: []Hop{{v("1.35.4"), true}}},
-		{name: "pools only", controlPlane: "1.35.4", pools: []string{"1.35.4", "1.34.4"}, target: "1.35.4", alone: true,
-			want: []Hop{{v("1.35.4"), true}}},
+		{
+			name: "one minor", controlPlane: "1.34.4", pools: []string{"1.34.4", "1.34.4"}, target: "1.35.4", alone: true,
+			want: []Hop{{v("1.35.4"), true}},
+		},
+		{
+			name: "three minors move nodes once", controlPlane: "1.33.13", pools: []string{"1.33.13"}, target: "1.36.3", alone: true,
+			want: []Hop{{v("1.34.4"), false}, {v("1.35.4"), false}, {v("1.36.3"), true}},
+		},
+		{
+			name: "three minors without control-plane-only hops", controlPlane: "1.33.13", pools: []string{"1.33.13"}, target: "1.36.3", alone: false,
+			want: []Hop{{v("1.34.4"), true}, {v("1.35.4"), true}, {v("1.36.3"), true}},
+		},
+		{
+			name: "four minors need two passes", controlPlane: "1.33.13", pools: []string{"1.33.13"}, target: "1.37.1", alone: true,
+			want: []Hop{{v("1.34.4"), false}, {v("1.35.4"), false}, {v("1.36.3"), true}, {v("1.37.1"), true}},
+		},
+		{
+			name: "a pool that lags already forces a pass first", controlPlane: "1.36.3", pools: []string{"1.33.13", "1.36.3"}, target: "1.37.1", alone: true,
+			want: []Hop{{v("1.36.3"), true}, {v("1.37.1"), true}},
+		},
+		{
+			name: "patch within the minor", controlPlane: "1.35.3", pools: []string{"1.35.3"}, target: "1.35.4", alone: true,
+			want: []Hop{{v("1.35.4"), true}},
+		},
+		{
+			name: "pools only", controlPlane: "1.35.4", pools: []string{"1.35.4", "1.34.4"}, target: "1.35.4", alone: true,
+			want: []Hop{{v("1.35.4"), true}},
+		},
 		{name: "nothing to do", controlPlane: "1.35.4", pools: []string{"1.35.4"}, target: "1.35.4", alone: true},
 	}
 	for _, tt := range tests {

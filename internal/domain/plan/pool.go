@@ -137,10 +137,8 @@ func (v *PoolView) settle(p *fleet.Pool) Step {
 	if why := v.nodesNotReady(p); why != "" {
 		return Step{Kind: StepAwaitNodes, Target: p.Name, Reason: why}
 	}
-	for _, n := range v.nodesOf(p.Name) {
-		if marked(n) {
-			return Step{Kind: StepRelease, Target: p.Name, Reason: "our cordons and taints are not needed any more"}
-		}
+	if slices.ContainsFunc(v.nodesOf(p.Name), marked) {
+		return Step{Kind: StepRelease, Target: p.Name, Reason: "our cordons and taints are not needed any more"}
 	}
 	return Step{Kind: StepDone, Target: p.Name, Reason: fmt.Sprintf("all %d nodes run %s", p.Count, v.Version)}
 }
@@ -193,10 +191,8 @@ func (v *PoolView) buffer(original, buffer *fleet.Pool) Step {
 	if why := v.nodesNotReady(original); why != "" {
 		return Step{Kind: StepAwaitNodes, Target: original.Name, Reason: why}
 	}
-	for _, n := range v.nodesOf(original.Name) {
-		if marked(n) {
-			return Step{Kind: StepRelease, Target: original.Name, Reason: "upgraded: pods may come back"}
-		}
+	if slices.ContainsFunc(v.nodesOf(original.Name), marked) {
+		return Step{Kind: StepRelease, Target: original.Name, Reason: "upgraded: pods may come back"}
 	}
 	if bounds := Bounds(buffer); bounds != nil && original.Autoscaler == nil {
 		return Step{Kind: StepFixSize, Target: original.Name, Autoscaler: bounds, Reason: "upgraded: its autoscaler takes over again"}
@@ -296,20 +292,16 @@ func rollbackStep(v PoolView) Step {
 		return Step{Kind: StepRefuse, PointOfNoReturn: true, Reason: fmt.Sprintf("the old nodes of pool %s are gone: there is no way back by evacuation", v.Name)}
 	}
 	if standIn == nil {
-		for _, n := range v.nodesOf(original.Name) {
-			if marked(n) {
-				return Step{Kind: StepRelease, Target: original.Name, Reason: "rollback: pods may stay here"}
-			}
+		if slices.ContainsFunc(v.nodesOf(original.Name), marked) {
+			return Step{Kind: StepRelease, Target: original.Name, Reason: "rollback: pods may stay here"}
 		}
 		return Step{Kind: StepDone, Target: original.Name, Reason: "back on the old nodes"}
 	}
 	if v.reached(original) {
 		return Step{Kind: StepRefuse, PointOfNoReturn: true, Reason: fmt.Sprintf("pool %s is upgraded already: there is no way back, go on with retry", v.Name)}
 	}
-	for _, n := range v.nodesOf(original.Name) {
-		if marked(n) {
-			return Step{Kind: StepRelease, Target: original.Name, Reason: "rollback: pods come back here"}
-		}
+	if slices.ContainsFunc(v.nodesOf(original.Name), marked) {
+		return Step{Kind: StepRelease, Target: original.Name, Reason: "rollback: pods come back here"}
 	}
 	if s, busy := v.empty(standIn, original); busy {
 		return s

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
@@ -81,12 +82,9 @@ func list(versions []fleet.Version) string {
 	if len(versions) == 0 {
 		return "none"
 	}
-	s := ""
+	names := make([]string, len(versions))
 	for i, v := range versions {
-		if i > 0 {
-			s += ", "
-		}
-		s += v.String()
+		names[i] = v.String()
 	}
-	return s
+	return strings.Join(names, ", ")
 }

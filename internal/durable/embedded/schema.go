@@ -209,7 +209,7 @@ func checkNotNewer(path string, stamps map[string]stamp, target schemaSet) error
 	}
 	// A patch release keeps what it writes readable for the others of its minor.
 	if minor(main.server).GreaterThan(minor(target.server)) {
-		return newerError(path, fmt.Errorf("Temporal server %s wrote to it, this binary holds %s", main.server, target.server))
+		return newerError(path, fmt.Errorf("server %s of Temporal wrote to it, this binary holds %s", main.server, target.server))
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func TestMigration(t *testing.T) {
 						t.Errorf("%s: %q, want %q", q, got, want)
 					}
 				}
-				compareWithFresh(ctx, t, db)
+				compareWithFresh(t, db)
 
 				// The copy is the store as it was.
 				backup, err := sql.Open("sqlite", "file:"+path+backupSuffix+"?mode=ro")
@@ -165,10 +165,10 @@ func TestMigration(t *testing.T) {
 
 // compareWithFresh checks that a migrated store has the tables, columns,
 // indexes and triggers of a new one.
-func compareWithFresh(ctx context.Context, t *testing.T, db *sql.DB) {
+func compareWithFresh(t *testing.T, db *sql.DB) {
 	t.Helper()
 	list := func(db *sql.DB) []string {
-		rows, err := db.QueryContext(ctx, `
+		rows, err := db.QueryContext(t.Context(), `
 SELECT m.type || ' ' || m.name || coalesce('.' || c.name, '')
 FROM sqlite_master m LEFT JOIN pragma_table_xinfo(m.name) c ON m.type = 'table'
 WHERE m.name NOT LIKE 'sqlite_%'`)
@@ -220,7 +220,8 @@ func TestMigrationKeepsRunningWorkflows(t *testing.T) {
 			}
 			return errors.Join(
 				writeStamp(ctx, tx, storeMain, old.mainVersion, digest(old.main), old, schemaTime),
-				writeStamp(ctx, tx, storeVisibility, old.visibilityVersion, digest(old.visibility), old, schemaTime))
+				writeStamp(ctx, tx, storeVisibility, old.visibilityVersion, digest(old.visibility), old, schemaTime),
+			)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -266,8 +267,7 @@ func TestRefusedStores(t *testing.T) {
 			})
 			before := dump(t, dir)
 			_, err := Start(t.Context(), Options{Dir: dir})
-			var refused *StoreError
-			if !errors.As(err, &refused) {
+			if _, ok := errors.AsType[*StoreError](err); !ok {
 				t.Fatalf("got %v, want a StoreError", err)
 			}
 			for _, want := range append(test.want, filepath.Join(dir, storeFile)) {

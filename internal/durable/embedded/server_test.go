@@ -156,8 +156,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	for _, service := range services {
 		address := s.ports.address(service)
 		for name, config := range map[string]*tls.Config{
-			"no certificate":         {InsecureSkipVerify: true, NextProtos: []string{"h2"}},                                             //nolint:gosec // a stranger does not care
-			"another's certificate":  {InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: stranger.config.Certificates}, //nolint:gosec // as above
+			"no certificate":         {InsecureSkipVerify: true, NextProtos: []string{"h2"}},
+			"another's certificate":  {InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: stranger.config.Certificates},
 			"the right certificate":  withProtocol(s.identity.config),
 			"mistrust of our server": {ServerName: serverName, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13},
 		} {

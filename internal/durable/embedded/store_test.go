@@ -120,7 +120,7 @@ func TestRemedies(t *testing.T) {
 		if !errors.Is(err, test.err) {
 			t.Errorf("%v lost its cause", err)
 		}
-		if again := storeError("stamp", "/else", err); again != err {
+		if again := storeError("stamp", "/else", err); again.Error() != err.Error() {
 			t.Errorf("wrapped twice: %v", again)
 		}
 	}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs all tests. Packages that start control planes or whole rollouts run one
+# after the other, the rest side by side; `-race` covers what is concurrent and
+# does not link the Temporal server. Prints the test runner's summary at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
+heavy='liftlock/(internal/adapter/(twin|kube|azure)|sim/kube|sim|test/e2e|internal/durable/embedded|internal/app)$'
+race='liftlock/(internal/rollout|internal/server|internal/adapter/sqlite|internal/cli/view|sim/fault|sim/witness)$'
+all=$(go list ./... | grep -v '/hack/')
+status=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+run() {
+	echo "== go test $*" >&2
+	go test "$@" 2>&1 | tee -a "$log" || status=1
+}
+# shellcheck disable=SC2046
+run -shuffle=on -timeout 15m $(grep -Ev "$heavy" <<<"$all")
+# shellcheck disable=SC2046
+run -p 1 -timeout 25m $(grep -E "$heavy" <<<"$all")
+if command -v gcc >/dev/null; then
+	# shellcheck disable=SC2046
+	CGO_ENABLED=1 run -race -timeout 15m $(grep -E "$race" <<<"$all")
+else
+	echo "FAIL: the race detector needs gcc (apt-get install gcc libc6-dev)" | tee -a "$log"
+	status=1
+fi
+passed=$(grep -cE '^ok ' "$log" || true)
+failed=$(grep -cE '^FAIL[[:space:]]+liftlock' "$log" || true)
+if [ "$passed" -eq 0 ]; then
+	echo "no package was tested" >&2
+	status=1
+fi
+[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+echo "packages: $passed passed, $failed failed"
+exit "$status"
