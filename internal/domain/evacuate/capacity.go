@@ -136,6 +136,32 @@ type room struct {
 	nodes []*roomNode
 	// missing says what is not yet capacity, sorted.
 	missing []string
+	// from is the first node that may still fit pods of a kind: room only
+	// shrinks, so what was too full for one is too full for the next.
+	from map[podKind]int
+}
+
+// podKind is what tells pods apart when room is looked for.
+type podKind struct {
+	requests                fleet.Resources
+	selector, zones, taints string
+}
+
+// kindOf is the podKind of a pod.
+func (wd *world) kindOf(p *pod, zones []string, bound bool) podKind {
+	k := podKind{requests: p.Requests}
+	if bound {
+		k.zones = "in " + strings.Join(zones, ",")
+	}
+	for _, key := range sortedKeys(p.NodeSelector) {
+		k.selector += key + "=" + p.NodeSelector[key] + ","
+	}
+	if n := wd.nodes[p.Node]; n != nil {
+		for _, t := range n.Taints {
+			k.taints += t.Key + "=" + t.Value + ":" + t.Effect + ","
+		}
+	}
+	return k
 }
 
 // roomNode is the free part of one node.
@@ -148,7 +174,7 @@ type roomNode struct {
 
 // newRoom works out which nodes can take pods, and how much is free on them.
 func (wd *world) newRoom() *room {
-	r := &room{}
+	r := &room{from: map[podKind]int{}}
 	daemons := wd.daemons()
 	for _, name := range sortedKeys(wd.receiving) {
 		if why := wd.capacity(name, daemons); why != "" {
@@ -225,17 +251,17 @@ func (wd *world) place(p *pod) (*roomNode, noRoom) {
 		return nil, noRoom{why: "no node can take pods"}
 	}
 	zones, bound := wd.zones(p)
-	suits := false
-	for _, n := range wd.room.nodes {
-		if !wd.suits(p, n, zones, bound) {
-			continue
-		}
-		suits = true
-		if n.fits(p.Requests) {
+	kind := wd.kindOf(p, zones, bound)
+	from := wd.room.from[kind]
+	for i, n := range wd.room.nodes[from:] {
+		if wd.suits(p, n, zones, bound) && n.fits(p.Requests) {
 			n.take(p.Requests)
+			wd.room.from[kind] = from + i
 			return n, noRoom{}
 		}
 	}
+	wd.room.from[kind] = len(wd.room.nodes)
+	suits := slices.ContainsFunc(wd.room.nodes, func(n *roomNode) bool { return wd.suits(p, n, zones, bound) })
 	switch {
 	case suits:
 		return nil, noRoom{why: fmt.Sprintf("no node that it may run on has %s free", amount(p.Requests))}
@@ -259,6 +285,9 @@ func (wd *world) placeAll(pods []*pod) noRoom {
 		if n == nil {
 			for _, b := range slices.Backward(booked) {
 				b.node.free = b.free
+			}
+			if len(booked) > 0 {
+				clear(wd.room.from)
 			}
 			none.why = "pod " + p.key + ": " + none.why
 			return none
