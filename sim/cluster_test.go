@@ -75,7 +75,7 @@ func TestControlPlaneThenPools(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	before := e.cluster()
-	if err := e.putCluster(func(cl *managedCluster) { cl.Properties.KubernetesVersion = to.Ptr("1.35.4") }); err != nil {
+	if err := e.putCluster(func(cl *managedCluster) { cl.Properties.KubernetesVersion = new("1.35.4") }); err != nil {
 		t.Fatal(err)
 	}
 	cl := e.cluster()
@@ -90,7 +90,7 @@ func TestControlPlaneThenPools(t *testing.T) {
 	}
 	names := e.nodesOf("apps")
 	skip := len(e.kube.Cluster("c").Steps())
-	if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = to.Ptr("1.35.4") }); err != nil {
+	if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = new("1.35.4") }); err != nil {
 		t.Fatal(err)
 	}
 	p := e.pool("apps").Properties
@@ -129,7 +129,7 @@ func TestFullUpgradeTakesPoolsAlong(t *testing.T) {
 	}{
 		"versions of pools set": {nil, func(cl *managedCluster) {
 			for _, p := range cl.Properties.AgentPoolProfiles {
-				p.OrchestratorVersion = to.Ptr("1.35.4")
+				p.OrchestratorVersion = new("1.35.4")
 			}
 		}},
 		"versions of pools left out": {nil, func(cl *managedCluster) {
@@ -138,15 +138,15 @@ func TestFullUpgradeTakesPoolsAlong(t *testing.T) {
 			}
 		}},
 		"alias": {nil, func(cl *managedCluster) {
-			cl.Properties.KubernetesVersion = to.Ptr("1.35")
+			cl.Properties.KubernetesVersion = new("1.35")
 			for _, p := range cl.Properties.AgentPoolProfiles {
-				p.OrchestratorVersion = to.Ptr("1.35")
+				p.OrchestratorVersion = new("1.35")
 			}
 		}},
 		"fewer than eight pools allowed": {[]string{"properties: {", "properties: {maxAgentPools: 1, "}, func(*managedCluster) {}},
 		"upgrade channel": {[]string{"properties: {", "properties: {autoUpgradeProfile: {upgradeChannel: stable}, "}, func(cl *managedCluster) {
 			for _, p := range cl.Properties.AgentPoolProfiles {
-				p.OrchestratorVersion = to.Ptr("1.35.4")
+				p.OrchestratorVersion = new("1.35.4")
 			}
 		}},
 	} {
@@ -154,7 +154,7 @@ func TestFullUpgradeTakesPoolsAlong(t *testing.T) {
 			t.Parallel()
 			e := start(t, test.replace...)
 			if err := e.putCluster(func(cl *managedCluster) {
-				cl.Properties.KubernetesVersion = to.Ptr("1.35.4")
+				cl.Properties.KubernetesVersion = new("1.35.4")
 				test.change(cl)
 			}); err != nil {
 				t.Fatal(err)
@@ -195,11 +195,11 @@ func TestRefusedClusterChanges(t *testing.T) {
 			version("1.35.4"), 400, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", "all specified or all unspecified",
 		},
 		"some pools' versions": {nil, func(cl *managedCluster) {
-			cl.Properties.KubernetesVersion = to.Ptr("1.35.4")
+			cl.Properties.KubernetesVersion = new("1.35.4")
 			cl.Properties.AgentPoolProfiles[0].OrchestratorVersion = nil
 		}, 400, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", ""},
 		"pools' versions changed alone": {nil, func(cl *managedCluster) {
-			cl.Properties.AgentPoolProfiles[0].OrchestratorVersion = to.Ptr("1.34.2")
+			cl.Properties.AgentPoolProfiles[0].OrchestratorVersion = new("1.34.2")
 		}, 400, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", ""},
 		"leaving an unsupported version": {
 			[]string{"  version: 1.34.4 # cluster", "  version: 1.33.10"},
@@ -213,9 +213,9 @@ func TestRefusedClusterChanges(t *testing.T) {
 			cl.Properties.AgentPoolProfiles = cl.Properties.AgentPoolProfiles[:1]
 		}, 400, "InvalidParameter", "delete agent pools with the agent pool api"},
 		"another size": {nil, func(cl *managedCluster) {
-			cl.Properties.AgentPoolProfiles[1].VMSize = to.Ptr("Standard_D8s_v5")
+			cl.Properties.AgentPoolProfiles[1].VMSize = new("Standard_D8s_v5")
 		}, 400, "PropertyChangeNotAllowed", "Changing property 'properties.vmSize' is not allowed."},
-		"another location": {nil, func(cl *managedCluster) { cl.Location = to.Ptr("northeurope") }, 409, "InvalidResourceLocation", "already exists in location"},
+		"another location": {nil, func(cl *managedCluster) { cl.Location = new("northeurope") }, 409, "InvalidResourceLocation", "already exists in location"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -233,12 +233,12 @@ func TestDeprecatedAPIUseBlocksUnlessForced(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	e.kube.Cluster("c").Use("flowcontrol.apiserver.k8s.io.flowschemas.v1beta3")
-	up := func(cl *managedCluster) { cl.Properties.KubernetesVersion = to.Ptr("1.35.4") }
+	up := func(cl *managedCluster) { cl.Properties.KubernetesVersion = new("1.35.4") }
 	refused(t, e.putCluster(up), 400, "ValidationError", "UpgradeBlockedOnDeprecatedAPIUsage", "flowcontrol.apiserver.k8s.io.flowschemas.v1beta3", "which will be removed in 1.35")
 	if err := e.putCluster(func(cl *managedCluster) {
 		up(cl)
 		cl.Properties.UpgradeSettings = &armcontainerservice.ClusterUpgradeSettings{OverrideSettings: &armcontainerservice.UpgradeOverrideSettings{
-			ForceUpgrade: to.Ptr(true), Until: to.Ptr(time.Now().Add(time.Hour)),
+			ForceUpgrade: new(true), Until: new(time.Now().Add(time.Hour)),
 		}}
 	}); err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestOneOperationAtATime(t *testing.T) {
 	release := e.kube.Cluster("c").Hold("version")
 	defer release()
 	cl := e.cluster()
-	cl.Properties.KubernetesVersion = to.Ptr("1.35.4")
+	cl.Properties.KubernetesVersion = new("1.35.4")
 	poller, err := e.clusters().BeginCreateOrUpdate(t.Context(), group, "c", cl, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestOneOperationAtATime(t *testing.T) {
 		t.Errorf("state %s", state)
 	}
 	const busy = "Operation is not allowed: Another operation (Upgrading) is in progress, please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details"
-	refused(t, e.putCluster(func(cl *managedCluster) { cl.Tags["a"] = to.Ptr("b") }), 409, "OperationNotAllowed", busy)
+	refused(t, e.putCluster(func(cl *managedCluster) { cl.Tags["a"] = new("b") }), 409, "OperationNotAllowed", busy)
 	refused(t, e.putPool("apps", func(p *poolProperties) { p.Count = to.Ptr[int32](4) }), 409, "OperationNotAllowed", busy)
 	refused(t, e.newPool("green", poolProperties{Count: to.Ptr[int32](1)}), 409, "OperationNotAllowed", busy)
 	refused(t, e.deletePool("apps"), 409, "OperationNotAllowed", busy)
@@ -285,8 +285,8 @@ func TestOneOperationAtATime(t *testing.T) {
 	}
 	const poolBusy = "Another agentpool operation (apps - Scaling) is in progress"
 	refused(t, e.putPool("apps", func(p *poolProperties) { p.Count = to.Ptr[int32](5) }), 409, "OperationNotAllowed", poolBusy)
-	refused(t, e.putCluster(func(cl *managedCluster) { cl.Tags["a"] = to.Ptr("b") }), 409, "OperationNotAllowed", poolBusy)
-	if err := e.putPool("system", func(p *poolProperties) { p.NodeLabels = map[string]*string{"x": to.Ptr("y")} }); err != nil {
+	refused(t, e.putCluster(func(cl *managedCluster) { cl.Tags["a"] = new("b") }), 409, "OperationNotAllowed", poolBusy)
+	if err := e.putPool("system", func(p *poolProperties) { p.NodeLabels = map[string]*string{"x": new("y")} }); err != nil {
 		t.Errorf("another pool: %v", err)
 	}
 	release()
@@ -300,7 +300,7 @@ func TestEtags(t *testing.T) {
 	e := start(t)
 	put := func(ifMatch, ifNoneMatch string) error {
 		cl := e.cluster()
-		cl.Tags["n"] = to.Ptr(ifMatch + ifNoneMatch)
+		cl.Tags["n"] = new(ifMatch + ifNoneMatch)
 		o := &armcontainerservice.ManagedClustersClientBeginCreateOrUpdateOptions{}
 		if ifMatch != "" {
 			o.IfMatch = &ifMatch
@@ -369,7 +369,7 @@ func TestStoppedClusterRefusesAndStartsAgain(t *testing.T) {
 	if _, stopped, _ := e.kube.Cluster("c").State(); !stopped {
 		t.Error("the control plane was not stopped")
 	}
-	refused(t, e.putCluster(func(cl *managedCluster) { cl.Properties.KubernetesVersion = to.Ptr("1.35.4") }), 400, "OperationNotAllowed", "Power State(Stopped)")
+	refused(t, e.putCluster(func(cl *managedCluster) { cl.Properties.KubernetesVersion = new("1.35.4") }), 400, "OperationNotAllowed", "Power State(Stopped)")
 	refused(t, e.putPool("apps", func(p *poolProperties) { p.Count = to.Ptr[int32](4) }), 400, "OperationNotAllowed", "Power State(Stopped)")
 	_, err = e.clusters().BeginStop(t.Context(), group, "c", nil)
 	refused(t, err, 400, "OperationNotAllowed", "stopping cannot be performed")
@@ -391,7 +391,7 @@ func TestAbortStopsWhereItIsAndPutResumes(t *testing.T) {
 	release := fake.Hold("drain")
 	defer release()
 	pool := e.pool("apps")
-	pool.Properties.OrchestratorVersion = to.Ptr("1.35.4")
+	pool.Properties.OrchestratorVersion = new("1.35.4")
 	upgrade, err := e.pools().BeginCreateOrUpdate(t.Context(), group, "c", "apps", pool, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -409,7 +409,7 @@ func TestAbortStopsWhereItIsAndPutResumes(t *testing.T) {
 		t.Errorf("the aborted operation ended with %v", err)
 	}
 	release()
-	if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = to.Ptr("1.35.4") }); err != nil {
+	if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = new("1.35.4") }); err != nil {
 		t.Fatal(err)
 	}
 	if got := e.nodesOf("apps"); len(got) != 3 {
@@ -426,9 +426,9 @@ func TestCreateAndDeleteCluster(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	mode := armcontainerservice.AgentPoolModeSystem
-	fresh := managedCluster{Location: to.Ptr("West Europe"), Properties: &armcontainerservice.ManagedClusterProperties{
-		KubernetesVersion: to.Ptr("1.36"), DNSPrefix: to.Ptr("x"),
-		AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{{Name: to.Ptr("sys"), Mode: &mode, Count: to.Ptr[int32](2)}},
+	fresh := managedCluster{Location: new("West Europe"), Properties: &armcontainerservice.ManagedClusterProperties{
+		KubernetesVersion: new("1.36"), DNSPrefix: new("x"),
+		AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{{Name: new("sys"), Mode: &mode, Count: to.Ptr[int32](2)}},
 	}}
 	p, err := e.clusters().BeginCreateOrUpdate(t.Context(), group, "fresh", fresh, nil)
 	if err := wait(t, p, err); err != nil {
@@ -460,7 +460,7 @@ func TestCreateAndDeleteCluster(t *testing.T) {
 func TestTagsMaintenanceCredentialsProfiles(t *testing.T) {
 	t.Parallel()
 	e := start(t)
-	p, err := e.clusters().BeginUpdateTags(t.Context(), group, "c", armcontainerservice.TagsObject{Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
+	p, err := e.clusters().BeginUpdateTags(t.Context(), group, "c", armcontainerservice.TagsObject{Tags: map[string]*string{"a": new("b")}}, nil)
 	if err := wait(t, p, err); err != nil {
 		t.Fatal(err)
 	}
@@ -471,7 +471,7 @@ func TestTagsMaintenanceCredentialsProfiles(t *testing.T) {
 	windows := e.factory().NewMaintenanceConfigurationsClient()
 	day := armcontainerservice.WeekDayFriday
 	config := armcontainerservice.MaintenanceConfiguration{Properties: &armcontainerservice.MaintenanceConfigurationProperties{MaintenanceWindow: &armcontainerservice.MaintenanceWindow{
-		DurationHours: to.Ptr[int32](8), StartTime: to.Ptr("01:00"), UTCOffset: to.Ptr("+01:00"),
+		DurationHours: to.Ptr[int32](8), StartTime: new("01:00"), UTCOffset: new("+01:00"),
 		Schedule: &armcontainerservice.Schedule{Weekly: &armcontainerservice.WeeklySchedule{DayOfWeek: &day, IntervalWeeks: to.Ptr[int32](1)}},
 	}}}
 	if _, err := windows.CreateOrUpdate(t.Context(), group, "c", "aksManagedAutoUpgradeSchedule", config, nil); err != nil {
@@ -501,7 +501,7 @@ func TestTagsMaintenanceCredentialsProfiles(t *testing.T) {
 	if err != nil || *admin.Kubeconfigs[0].Name != "clusterAdmin" {
 		t.Errorf("%v %v", admin, err)
 	}
-	if err := e.putCluster(func(cl *managedCluster) { cl.Properties.DisableLocalAccounts = to.Ptr(true) }); err != nil {
+	if err := e.putCluster(func(cl *managedCluster) { cl.Properties.DisableLocalAccounts = new(true) }); err != nil {
 		t.Fatal(err)
 	}
 	_, err = e.clusters().ListClusterAdminCredentials(t.Context(), group, "c", nil)
@@ -543,7 +543,7 @@ func TestResumeTokenSurvives(t *testing.T) {
 	release := e.kube.Cluster("c").Hold("version")
 	defer release()
 	cl := e.cluster()
-	cl.Properties.KubernetesVersion = to.Ptr("1.35.4")
+	cl.Properties.KubernetesVersion = new("1.35.4")
 	first, err := e.clusters().BeginCreateOrUpdate(t.Context(), group, "c", cl, nil)
 	if err != nil {
 		t.Fatal(err)

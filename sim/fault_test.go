@@ -73,7 +73,7 @@ func TestFaultsOfOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.fault(fault.Fault{Effect: fault.OperationFails, Code: "InternalOperationError", Match: fault.Match{Cluster: "c"}})
-	up := func(cl *managedCluster) { cl.Properties.KubernetesVersion = to.Ptr("1.35.4") }
+	up := func(cl *managedCluster) { cl.Properties.KubernetesVersion = new("1.35.4") }
 	refused(t, e.putCluster(up), http.StatusOK, "InternalOperationError")
 	if p := e.cluster().Properties; *p.ProvisioningState != "Failed" || *p.CurrentKubernetesVersion != "1.34.4" || *p.KubernetesVersion != "1.35.4" {
 		t.Errorf("%s %s", *p.ProvisioningState, *p.CurrentKubernetesVersion)
@@ -99,7 +99,7 @@ func TestFaultsOfTheWorld(t *testing.T) {
 		t.Fatalf("%v %v", profile, err)
 	}
 	// Offered when it was planned, gone when it is to be done.
-	refused(t, e.putCluster(func(cl *managedCluster) { cl.Properties.KubernetesVersion = to.Ptr("1.35.4") }), 400, "K8sVersionNotSupported")
+	refused(t, e.putCluster(func(cl *managedCluster) { cl.Properties.KubernetesVersion = new("1.35.4") }), 400, "K8sVersionNotSupported")
 	e.fault(fault.Fault{Effect: fault.VersionOffered, Region: "westeurope", Version: "1.35.6"})
 	eventually(t, "the offer", func() bool {
 		got, err := e.clusters().GetUpgradeProfile(t.Context(), group, "c", nil)
@@ -137,8 +137,7 @@ func TestThrottlingBuckets(t *testing.T) {
 	}
 	err := put()
 	refused(t, err, 429, "Throttled", `"subcode"`)
-	var response *azcore.ResponseError
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		if after := response.RawResponse.Header.Get("Retry-After"); after == "" || after == "0" || len(after) > 2 {
 			t.Errorf("Retry-After %q, want up to 60 s", after)
 		}
@@ -215,10 +214,10 @@ func TestBadCalls(t *testing.T) {
 	if list, ok := answer["value"].([]any); !ok || len(list) != 2 || response.Header.Get("X-Ms-Ratelimit-Remaining-Subscription-Reads") == "" {
 		t.Errorf("%v %v", answer, response.Header)
 	}
-	if response, _ := e.bare(http.MethodGet, path+"?api-version=2026-04-01", "", nil); response.StatusCode != 401 || response.Header.Get("Www-Authenticate") == "" {
+	if response, _ := e.bare(http.MethodGet, path+"?api-version=2026-04-01", "", nil); response.StatusCode != http.StatusUnauthorized || response.Header.Get("Www-Authenticate") == "" {
 		t.Errorf("without a token: %d", response.StatusCode)
 	}
-	if response, _ := e.bare(http.MethodGet, path+"?api-version=2026-04-01", "", map[string]string{"Authorization": "Bearer a.b.c"}); response.StatusCode != 401 {
+	if response, _ := e.bare(http.MethodGet, path+"?api-version=2026-04-01", "", map[string]string{"Authorization": "Bearer a.b.c"}); response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("with a made-up token: %d", response.StatusCode)
 	}
 }
@@ -231,17 +230,17 @@ func TestOperationHeaders(t *testing.T) {
 	path := "/subscriptions/" + sub + "/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/c"
 	response, answer := e.raw(http.MethodPut, path+"/agentPools/green?api-version=2026-04-01", `{"properties":{"count":1,"unknownSetting":{"a":1}}}`, nil)
 	async := response.Header.Get("Azure-Asyncoperation")
-	if response.StatusCode != 201 || len(async) < 2000 || response.Header.Get("Location") != "" || response.Header.Get("Retry-After") != "2" {
+	if response.StatusCode != http.StatusCreated || len(async) < 2000 || response.Header.Get("Location") != "" || response.Header.Get("Retry-After") != "2" {
 		t.Errorf("%d %v", response.StatusCode, response.Header)
 	}
 	props, _ := answer["properties"].(map[string]any)
 	if props["provisioningState"] != "Creating" || props["unknownSetting"] == nil {
 		t.Errorf("%v", props)
 	}
-	if response, answer := e.raw(http.MethodGet, async, "", nil); response.StatusCode != 200 || answer["status"] != "InProgress" || response.Header.Get("Retry-After") != "2" {
+	if response, answer := e.raw(http.MethodGet, async, "", nil); response.StatusCode != http.StatusOK || answer["status"] != "InProgress" || response.Header.Get("Retry-After") != "2" {
 		t.Errorf("%d %v", response.StatusCode, answer)
 	}
-	if response, _ := e.raw(http.MethodGet, strings.Replace(async, "&s=", "&s=x", 1), "", nil); response.StatusCode != 403 {
+	if response, _ := e.raw(http.MethodGet, strings.Replace(async, "&s=", "&s=x", 1), "", nil); response.StatusCode != http.StatusForbidden {
 		t.Errorf("a changed URL was followed: %d", response.StatusCode)
 	}
 	release()
@@ -251,12 +250,12 @@ func TestOperationHeaders(t *testing.T) {
 	})
 	response, _ = e.raw(http.MethodDelete, path+"/agentPools/green?api-version=2026-04-01", "", nil)
 	location := response.Header.Get("Location")
-	if response.StatusCode != 202 || location == "" || response.Header.Get("Azure-Asyncoperation") == "" {
+	if response.StatusCode != http.StatusAccepted || location == "" || response.Header.Get("Azure-Asyncoperation") == "" {
 		t.Errorf("%d %v", response.StatusCode, response.Header)
 	}
 	eventually(t, "the result", func() bool {
 		response, _ := e.raw(http.MethodGet, location, "", nil)
-		return response.StatusCode == 204
+		return response.StatusCode == http.StatusNoContent
 	})
 }
 

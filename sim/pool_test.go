@@ -19,8 +19,8 @@ func TestNewPoolIsMadeAsAsked(t *testing.T) {
 	e := start(t, "1.34.4 # cluster", "1.35.4", "name: apps,", "name: apps, version: 1.34.4,")
 	blue := e.pool("apps").Properties
 	green := *blue
-	green.OrchestratorVersion = to.Ptr("1.35.4")
-	green.NodeLabels = map[string]*string{"workload": to.Ptr("apps"), "colour": to.Ptr("green")}
+	green.OrchestratorVersion = new("1.35.4")
+	green.NodeLabels = map[string]*string{"workload": new("apps"), "colour": new("green")}
 	if err := e.newPool("appsg", green); err != nil {
 		t.Fatal(err)
 	}
@@ -80,22 +80,22 @@ func TestRefusedPools(t *testing.T) {
 		"upper case":           {nil, "Green", poolProperties{}, 400, "InvalidParameter", "at most 12 lower-case"},
 		"thirteen letters":     {nil, "abcdefghijklm", poolProperties{}, 400, "InvalidParameter", "at most 12"},
 		"seven under Windows":  {nil, "windows", poolProperties{OSType: &windows}, 400, "InvalidParameter", "at most 6"},
-		"newer minor":          {nil, "green", poolProperties{OrchestratorVersion: to.Ptr("1.35.4")}, 400, "NodePoolMcVersionIncompatible", "Node pool version 1.35.4 and control plane version 1.34.4 are incompatible. Minor version of node pool version 35 is bigger than control plane version 34."},
-		"newer patch":          {[]string{"1.34.4 # cluster", "1.34.2"}, "green", poolProperties{OrchestratorVersion: to.Ptr("1.34.4")}, 400, "NodePoolMcVersionIncompatible", "Patch version"},
-		"four minors behind":   {[]string{"1.34.4 # cluster", "1.37.1", "{version: 1.33.13, longTermOnly: true}", "{version: 1.33.13}"}, "green", poolProperties{OrchestratorVersion: to.Ptr("1.33.13")}, 400, "NodePoolMcVersionIncompatible", "more than 3 versions"},
-		"not offered":          {nil, "green", poolProperties{OrchestratorVersion: to.Ptr("1.34.1")}, 400, "AgentPoolK8sVersionNotSupported", "Version 1.34.1 is not supported in this region"},
-		"unknown size":         {nil, "green", poolProperties{VMSize: to.Ptr("Standard_Z9")}, 400, "BadRequest", "The VM size of Standard_Z9 is not allowed"},
+		"newer minor":          {nil, "green", poolProperties{OrchestratorVersion: new("1.35.4")}, 400, "NodePoolMcVersionIncompatible", "Node pool version 1.35.4 and control plane version 1.34.4 are incompatible. Minor version of node pool version 35 is bigger than control plane version 34."},
+		"newer patch":          {[]string{"1.34.4 # cluster", "1.34.2"}, "green", poolProperties{OrchestratorVersion: new("1.34.4")}, 400, "NodePoolMcVersionIncompatible", "Patch version"},
+		"four minors behind":   {[]string{"1.34.4 # cluster", "1.37.1", "{version: 1.33.13, longTermOnly: true}", "{version: 1.33.13}"}, "green", poolProperties{OrchestratorVersion: new("1.33.13")}, 400, "NodePoolMcVersionIncompatible", "more than 3 versions"},
+		"not offered":          {nil, "green", poolProperties{OrchestratorVersion: new("1.34.1")}, 400, "AgentPoolK8sVersionNotSupported", "Version 1.34.1 is not supported in this region"},
+		"unknown size":         {nil, "green", poolProperties{VMSize: new("Standard_Z9")}, 400, "BadRequest", "The VM size of Standard_Z9 is not allowed"},
 		"empty system pool":    {nil, "green", poolProperties{Mode: &system, Count: to.Ptr[int32](0)}, 400, "InvalidParameter", "at least 1 node"},
-		"both surges nothing":  {nil, "green", poolProperties{UpgradeSettings: &armcontainerservice.AgentPoolUpgradeSettings{MaxSurge: to.Ptr("0"), MaxUnavailable: to.Ptr("0")}}, 400, "InvalidParameter", "must not both be 0"},
+		"both surges nothing":  {nil, "green", poolProperties{UpgradeSettings: &armcontainerservice.AgentPoolUpgradeSettings{MaxSurge: new("0"), MaxUnavailable: new("0")}}, 400, "InvalidParameter", "must not both be 0"},
 		"short drain timeout":  {nil, "green", poolProperties{UpgradeSettings: &armcontainerservice.AgentPoolUpgradeSettings{DrainTimeoutInMinutes: to.Ptr[int32](1)}}, 400, "InvalidParameter", "between 5 and 1440"},
-		"autoscaler unbounded": {nil, "green", poolProperties{EnableAutoScaling: to.Ptr(true)}, 400, "InvalidParameter", "minCount and maxCount are required"},
-		"count out of bounds":  {nil, "green", poolProperties{Count: to.Ptr[int32](9), EnableAutoScaling: to.Ptr(true), MinCount: to.Ptr[int32](1), MaxCount: to.Ptr[int32](5)}, 400, "InvalidParameter", "between minCount 1 and maxCount 5"},
-		"bad taint":            {nil, "green", poolProperties{NodeTaints: []*string{to.Ptr("x")}}, 400, "InvalidParameter", "not a taint"},
-		"bad zone":             {nil, "green", poolProperties{AvailabilityZones: []*string{to.Ptr("4")}}, 400, "AvailabilityZoneNotSupported", ""},
-		"vCPU quota":           {quota, "green", poolProperties{Count: to.Ptr[int32](1), VMSize: to.Ptr("Standard_D4s_v5")}, 400, "ErrCode_InsufficientVCPUQuota", "Insufficient vcpu quota requested 4, remaining 2 for family standardDSv5Family for region westeurope"},
+		"autoscaler unbounded": {nil, "green", poolProperties{EnableAutoScaling: new(true)}, 400, "InvalidParameter", "minCount and maxCount are required"},
+		"count out of bounds":  {nil, "green", poolProperties{Count: to.Ptr[int32](9), EnableAutoScaling: new(true), MinCount: to.Ptr[int32](1), MaxCount: to.Ptr[int32](5)}, 400, "InvalidParameter", "between minCount 1 and maxCount 5"},
+		"bad taint":            {nil, "green", poolProperties{NodeTaints: []*string{new("x")}}, 400, "InvalidParameter", "not a taint"},
+		"bad zone":             {nil, "green", poolProperties{AvailabilityZones: []*string{new("4")}}, 400, "AvailabilityZoneNotSupported", ""},
+		"vCPU quota":           {quota, "green", poolProperties{Count: to.Ptr[int32](1), VMSize: new("Standard_D4s_v5")}, 400, "ErrCode_InsufficientVCPUQuota", "Insufficient vcpu quota requested 4, remaining 2 for family standardDSv5Family for region westeurope"},
 		"subnet":               {narrow, "green", poolProperties{Count: to.Ptr[int32](2), VnetSubnetID: to.Ptr(subnet)}, 400, "InsufficientSubnetSize", "Pre-allocated IPs 222 exceeds IPs available 123 in Subnet Cidr 10.0.0.0/25, Subnet Name nodes"},
-		"unknown snapshot":     {nil, "green", poolProperties{CreationData: &armcontainerservice.CreationData{SourceResourceID: to.Ptr("/subscriptions/x/resourceGroups/y/providers/Microsoft.ContainerService/snapshots/z")}}, 404, "NotFound", ""},
-		"older image":          {nil, "apps", poolProperties{NodeImageVersion: to.Ptr("AKSUbuntu-2204gen2containerd-202609.01.0")}, 400, "InvalidParameter", "only the current version"},
+		"unknown snapshot":     {nil, "green", poolProperties{CreationData: &armcontainerservice.CreationData{SourceResourceID: new("/subscriptions/x/resourceGroups/y/providers/Microsoft.ContainerService/snapshots/z")}}, 404, "NotFound", ""},
+		"older image":          {nil, "apps", poolProperties{NodeImageVersion: new("AKSUbuntu-2204gen2containerd-202609.01.0")}, 400, "InvalidParameter", "only the current version"},
 		"no pools left":        {[]string{"properties: {", "properties: {maxAgentPools: 2, "}, "green", poolProperties{}, 400, "OperationNotAllowed", "at most 2"},
 		"system to user":       {nil, "system", poolProperties{Mode: to.Ptr(armcontainerservice.AgentPoolModeUser)}, 400, "OperationNotAllowed", "at least one system agent pool"},
 	} {
@@ -142,7 +142,7 @@ func TestRefusedPools(t *testing.T) {
 func TestSurgeThatQuotaForbids(t *testing.T) {
 	t.Parallel()
 	quota := "quotas: [{subscription: one, region: westeurope, family: standardDSv5Family, limit: 18}]\nthrottling:"
-	up := func(p *poolProperties) { p.OrchestratorVersion = to.Ptr("1.34.4") }
+	up := func(p *poolProperties) { p.OrchestratorVersion = new("1.34.4") }
 	t.Run("fails", func(t *testing.T) {
 		t.Parallel()
 		e := start(t, "throttling:", quota, "name: apps,", "name: apps, version: 1.34.2, properties: {upgradeSettings: {maxSurge: '100%'}},")
@@ -163,7 +163,7 @@ func TestSurgeThatQuotaForbids(t *testing.T) {
 	t.Run("newer versions make do with one", func(t *testing.T) {
 		t.Parallel()
 		e := start(t, "throttling:", quota, "1.34.4 # cluster", "1.35.4", "name: apps,", "name: apps, version: 1.34.4, properties: {upgradeSettings: {maxSurge: '100%'}},")
-		if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = to.Ptr("1.35.4") }); err != nil {
+		if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = new("1.35.4") }); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -179,7 +179,7 @@ func TestDrainThatBudgetsForbid(t *testing.T) {
 		e.kube.Cluster("c").Block(nodes[1], blocked)
 		return e, nodes
 	}
-	up := func(p *poolProperties) { p.OrchestratorVersion = to.Ptr("1.35.4") }
+	up := func(p *poolProperties) { p.OrchestratorVersion = new("1.35.4") }
 	t.Run("Schedule", func(t *testing.T) {
 		t.Parallel()
 		e, nodes := begin(t, "maxSurge: '1'")
@@ -224,7 +224,7 @@ func TestDrainThatBudgetsForbid(t *testing.T) {
 		t.Parallel()
 		e, nodes := begin(t, "maxSurge: '1'")
 		refused(t, e.deletePool("apps"), http.StatusOK, "UpgradeFailed", nodes[1])
-		d, err := e.pools().BeginDelete(t.Context(), group, "c", "apps", &armcontainerservice.AgentPoolsClientBeginDeleteOptions{IgnorePodDisruptionBudget: to.Ptr(true)})
+		d, err := e.pools().BeginDelete(t.Context(), group, "c", "apps", &armcontainerservice.AgentPoolsClientBeginDeleteOptions{IgnorePodDisruptionBudget: new(true)})
 		if err := wait(t, d, err); err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestDrainThatBudgetsForbid(t *testing.T) {
 func TestMaxUnavailableReplacesInPlace(t *testing.T) {
 	t.Parallel()
 	e := start(t, "1.34.4 # cluster", "1.35.4", "name: apps,", "name: apps, version: 1.34.4, properties: {upgradeSettings: {maxSurge: '0', maxUnavailable: '2', nodeSoakDurationInMinutes: 1}},")
-	if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = to.Ptr("1.35.4") }); err != nil {
+	if err := e.putPool("apps", func(p *poolProperties) { p.OrchestratorVersion = new("1.35.4") }); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range e.kube.Cluster("c").Steps() {
@@ -251,7 +251,7 @@ func TestNodeImages(t *testing.T) {
 	snapshots := e.factory().NewSnapshotsClient()
 	take := func(name, pool string) (armcontainerservice.Snapshot, error) {
 		got, err := snapshots.CreateOrUpdate(t.Context(), group, name, armcontainerservice.Snapshot{
-			Location:   to.Ptr("westeurope"),
+			Location:   new("westeurope"),
 			Properties: &armcontainerservice.SnapshotProperties{CreationData: &armcontainerservice.CreationData{SourceResourceID: e.pool(pool).ID}},
 		}, nil)
 		return got.Snapshot, err
@@ -272,14 +272,14 @@ func TestNodeImages(t *testing.T) {
 		t.Errorf("a pool on the newest image: %v", err)
 	}
 	from := &armcontainerservice.CreationData{SourceResourceID: snap.ID}
-	if err := e.newPool("pinned", poolProperties{VMSize: to.Ptr("Standard_D8s_v5"), CreationData: from}); err != nil {
+	if err := e.newPool("pinned", poolProperties{VMSize: new("Standard_D8s_v5"), CreationData: from}); err != nil {
 		t.Fatal(err)
 	}
 	if got := e.pool("pinned").Properties; *got.NodeImageVersion != old || *got.CreationData.SourceResourceID != *snap.ID {
 		t.Errorf("pinned pool: %s %+v", *got.NodeImageVersion, got.CreationData)
 	}
-	refused(t, e.newPool("esv5", poolProperties{VMSize: to.Ptr("Standard_E4s_v5"), CreationData: from}), 400, "InvalidParameter", "not in the same VM family")
-	refused(t, e.newPool("arm", poolProperties{VMSize: to.Ptr("Standard_D4ps_v5"), CreationData: from}), 400, "InvalidParameter", "not in the same VM family")
+	refused(t, e.newPool("esv5", poolProperties{VMSize: new("Standard_E4s_v5"), CreationData: from}), 400, "InvalidParameter", "not in the same VM family")
+	refused(t, e.newPool("arm", poolProperties{VMSize: new("Standard_D4ps_v5"), CreationData: from}), 400, "InvalidParameter", "not in the same VM family")
 	// Back to the pinned image, then to the newest by name.
 	if err := e.putPool("apps", func(p *poolProperties) { p.CreationData, p.NodeImageVersion = from, nil }); err != nil {
 		t.Fatal(err)
@@ -312,7 +312,7 @@ func TestOldSnapshots(t *testing.T) {
 	t.Parallel()
 	e := start(t, "AKSUbuntu-2204gen2containerd: [202610.12.0, 202611.09.0]", "AKSUbuntu-2204gen2containerd: [202601.05.0, 202611.09.0]")
 	snap, err := e.factory().NewSnapshotsClient().CreateOrUpdate(t.Context(), group, "old", armcontainerservice.Snapshot{
-		Location:   to.Ptr("westeurope"),
+		Location:   new("westeurope"),
 		Properties: &armcontainerservice.SnapshotProperties{CreationData: &armcontainerservice.CreationData{SourceResourceID: e.pool("apps").ID}},
 	}, nil)
 	if err != nil {
@@ -326,7 +326,7 @@ func TestAutoscalerSettings(t *testing.T) {
 	e := start(t)
 	on := func(count, least, most int32) func(*poolProperties) {
 		return func(p *poolProperties) {
-			p.EnableAutoScaling, p.Count, p.MinCount, p.MaxCount = to.Ptr(true), &count, &least, &most
+			p.EnableAutoScaling, p.Count, p.MinCount, p.MaxCount = new(true), &count, &least, &most
 		}
 	}
 	if err := e.putPool("apps", on(3, 2, 6)); err != nil {
@@ -336,7 +336,7 @@ func TestAutoscalerSettings(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	refused(t, e.putPool("apps", on(9, 2, 6)), 400, "InvalidParameter", "between minCount 2 and maxCount 6")
-	if err := e.putPool("apps", func(p *poolProperties) { p.EnableAutoScaling, p.MinCount, p.MaxCount = to.Ptr(false), nil, nil }); err != nil {
+	if err := e.putPool("apps", func(p *poolProperties) { p.EnableAutoScaling, p.MinCount, p.MaxCount = new(false), nil, nil }); err != nil {
 		t.Fatal(err)
 	}
 	if p := e.pool("apps").Properties; *p.EnableAutoScaling || p.MinCount != nil {
@@ -349,7 +349,7 @@ func TestScaleAndLabels(t *testing.T) {
 	e := start(t)
 	if err := e.putPool("apps", func(p *poolProperties) {
 		p.Count = to.Ptr[int32](5)
-		p.NodeLabels = map[string]*string{"new": to.Ptr("1")}
+		p.NodeLabels = map[string]*string{"new": new("1")}
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -72,9 +72,9 @@ func TestWithRealControlPlanes(t *testing.T) {
 			return err
 		}
 		cl := got.ManagedCluster
-		cl.Properties.KubernetesVersion = to.Ptr("1.35.4")
+		cl.Properties.KubernetesVersion = new("1.35.4")
 		if force {
-			cl.Properties.UpgradeSettings = &armcontainerservice.ClusterUpgradeSettings{OverrideSettings: &armcontainerservice.UpgradeOverrideSettings{ForceUpgrade: to.Ptr(true), Until: to.Ptr(time.Now().Add(time.Hour))}}
+			cl.Properties.UpgradeSettings = &armcontainerservice.ClusterUpgradeSettings{OverrideSettings: &armcontainerservice.UpgradeOverrideSettings{ForceUpgrade: new(true), Until: new(time.Now().Add(time.Hour))}}
 		}
 		p, err := clusters.BeginCreateOrUpdate(t.Context(), rg, name, cl, nil)
 		return wait(t, p, err)
@@ -84,7 +84,7 @@ func TestWithRealControlPlanes(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		got.Properties.OrchestratorVersion = to.Ptr("1.35.4")
+		got.Properties.OrchestratorVersion = new("1.35.4")
 		got.Properties.UpgradeSettings.DrainTimeoutInMinutes = to.Ptr[int32](5)
 		p, err := pools.BeginCreateOrUpdate(t.Context(), rg, name, "apps", got.AgentPool, nil)
 		return wait(t, p, err)

@@ -292,7 +292,7 @@ func (s *Server) boot(ctx context.Context) error {
 					return err
 				}
 			}
-			s.log.Info("cluster is up", "cluster", seed.ID.Name, "seconds", s.now().Sub(started).Round(100*time.Millisecond).Seconds())
+			s.log.InfoContext(ctx, "cluster is up", "cluster", seed.ID.Name, "seconds", s.now().Sub(started).Round(100*time.Millisecond).Seconds())
 			return nil
 		})
 	}

@@ -43,19 +43,19 @@ func (s *Server) wake() {
 
 // change carries a fault out that concerns the world.
 func (s *Server) change(ctx context.Context, f fault.Fault) {
-	s.log.Info("fault strikes", "fault", f.ID, "effect", string(f.Effect))
+	s.log.InfoContext(ctx, "fault strikes", "fault", f.ID, "effect", string(f.Effect))
 	switch f.Effect {
 	case fault.APIServerDown:
 		s.later(ctx, f, func(ctx context.Context) error { return s.cloud.Outage(ctx, f.Match.Cluster, time.Duration(f.For)) })
 	case fault.ClusterDeleted:
 		// The call that set it off finds the cluster gone already.
 		if err := s.cloud.LoseCluster(ctx, f.Match.Cluster); err != nil {
-			s.log.Error("fault", "fault", f.ID, "error", err)
+			s.log.ErrorContext(ctx, "fault", "fault", f.ID, "error", err)
 		}
 	case fault.VersionWithdrawn, fault.VersionOffered:
 		version, err := aks.ParseVersion(f.Version)
 		if err != nil {
-			s.log.Error("fault", "fault", f.ID, "error", err)
+			s.log.ErrorContext(ctx, "fault", "fault", f.ID, "error", err)
 			return
 		}
 		if f.Effect == fault.VersionWithdrawn {
@@ -87,7 +87,7 @@ func (s *Server) later(ctx context.Context, f fault.Fault, run func(context.Cont
 		defer cancel()
 		defer close(ended)
 		if err := run(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("fault", "fault", f.ID, "error", err)
+			s.log.ErrorContext(ctx, "fault", "fault", f.ID, "error", err)
 		}
 	})
 }

@@ -45,7 +45,7 @@ func (e *exit) Unwrap() error { return e.err }
 // Run runs a command line and returns its exit code.
 func Run(ctx context.Context, streams Streams, host Host) int {
 	c := &command{Streams: streams, host: host}
-	root := c.root() //nolint:contextcheck // cobra hands the context to the commands
+	root := c.root()
 	root.SetArgs(streams.Args)
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)

@@ -118,18 +118,18 @@ func TestExamples(t *testing.T) {
 }
 
 // roundTrip returns a Spec as JSON, and makes sure that nothing is lost in it.
-func roundTrip(t testing.TB, spec fleet.Spec) string {
-	t.Helper()
+func roundTrip(tb testing.TB, spec fleet.Spec) string {
+	tb.Helper()
 	text, err := json.MarshalIndent(spec, "", "  ")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var back fleet.Spec
 	if err := json.Unmarshal(text, &back); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if diff := cmp.Diff(spec, back); diff != "" {
-		t.Errorf("lost in JSON:\n%s", diff)
+		tb.Errorf("lost in JSON:\n%s", diff)
 	}
 	return string(text)
 }

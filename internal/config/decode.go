@@ -76,34 +76,34 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 		r.complain(path, n, "has no value", want.orRemove("give it one"))
 		return
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if r.is(n, scalar, path, "one value", want) {
 			r.text(n, u, path)
 		}
 		return
 	}
-	switch k := v.Kind(); {
-	case k == reflect.Struct:
-		if short, ok := v.Addr().Interface().(interface{ SetShorthand(text string) }); ok && n.kind == scalar {
+	switch k := v.Kind(); k {
+	case reflect.Struct:
+		if short, ok := reflect.TypeAssert[interface{ SetShorthand(text string) }](v.Addr()); ok && n.kind == scalar {
 			r.shorthand(n, v, short.SetShorthand, path)
 			return
 		}
 		if r.is(n, mapping, path, "a mapping", want) {
 			r.structure(n, v, path)
 		}
-	case k == reflect.Slice:
+	case reflect.Slice:
 		if r.is(n, sequence, path, "a list", want) {
 			r.list(n, v, path, want)
 		}
-	case k == reflect.Map:
+	case reflect.Map:
 		if r.is(n, mapping, path, "a mapping", want) {
 			r.words(n, v, path)
 		}
-	case k == reflect.String:
+	case reflect.String:
 		if r.is(n, scalar, path, "one value", want) {
 			r.word(n, v, path, want)
 		}
-	case k == reflect.Bool:
+	case reflect.Bool:
 		if r.is(n, scalar, path, "true or false", want) {
 			if n.text != "true" && n.text != "false" {
 				r.complain(path, n, "is neither true nor false", "write true or false")
@@ -111,7 +111,7 @@ func (r *reader) decode(n *node, v reflect.Value, path string, want rules) {
 			}
 			v.SetBool(n.text == "true")
 		}
-	case k == reflect.Int:
+	case reflect.Int:
 		if r.is(n, scalar, path, "a whole number", want) {
 			i, err := strconv.Atoi(n.text)
 			if err != nil || i < want.least || i > want.most {
@@ -322,7 +322,7 @@ func (r *reader) defaults(v reflect.Value) {
 		if want.hasStandard {
 			r.standard(f, want.standard)
 		} else if f.Kind() == reflect.Struct {
-			if _, ok := f.Addr().Interface().(encoding.TextUnmarshaler); !ok {
+			if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](f.Addr()); !ok {
 				r.defaults(f)
 			}
 		}
@@ -333,15 +333,15 @@ func (r *reader) defaults(v reflect.Value) {
 // this program, not of the file.
 func (r *reader) standard(f reflect.Value, text string) {
 	var err error
-	if u, ok := f.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](f.Addr()); ok {
 		err = u.UnmarshalText([]byte(text))
 	} else {
-		switch k := f.Kind(); {
-		case k == reflect.String:
+		switch k := f.Kind(); k {
+		case reflect.String:
 			f.SetString(text)
-		case k == reflect.Bool:
+		case reflect.Bool:
 			f.SetBool(text == "true")
-		case k == reflect.Int:
+		case reflect.Int:
 			f.SetInt(int64(number(text)))
 		default:
 			err = errors.New("no rule for this type")

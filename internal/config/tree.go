@@ -142,19 +142,19 @@ func (r *reader) bearable(tokens token.Tokens) bool {
 		if t.Position.Line != line {
 			line, inLine = t.Position.Line, 0
 		}
-		switch is := t.Type; {
-		case is == token.MappingValueType:
+		switch is := t.Type; is { //nolint:exhaustive // the others neither open nor close anything
+		case token.MappingValueType:
 			keys++
-		case is == token.MappingStartType, is == token.SequenceStartType:
+		case token.MappingStartType, token.SequenceStartType:
 			flow++
-		case is == token.MappingEndType, is == token.SequenceEndType:
+		case token.MappingEndType, token.SequenceEndType:
 			flow--
-		case is == token.SequenceEntryType, is == token.MappingKeyType, is == token.AnchorType, is == token.TagType:
+		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
 			inLine++
-		case is == token.DocumentHeaderType, is == token.DocumentEndType:
+		case token.DocumentHeaderType, token.DocumentEndType:
 			content = false
 			continue
-		case is == token.DirectiveType:
+		case token.DirectiveType:
 			directive = t.Position.Line
 		}
 		if t.Type == token.CommentType || t.Position.Line == directive {
@@ -189,8 +189,7 @@ func (r *reader) bearable(tokens token.Tokens) bool {
 // which may hold anything, so only message and place are taken.
 func (r *reader) syntax(err error) {
 	p := Problem{Line: 1, Column: 1, What: "cannot be read as YAML", Remedy: "check quotes, brackets and indentation here and on the line above"}
-	var y yaml.Error
-	if errors.As(err, &y) {
+	if y, ok := errors.AsType[yaml.Error](err); ok {
 		if t := y.GetToken(); t != nil && t.Position != nil {
 			p.Line, p.Column = max(t.Position.Line, 1), max(t.Position.Column, 1)
 		}

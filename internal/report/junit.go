@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -121,15 +122,15 @@ func junitCluster(r Report, c Cluster) junitCase {
 
 // junitFalls lists the workloads that fell.
 func junitFalls(c Cluster) string {
-	text := ""
+	var text strings.Builder
 	for _, l := range c.Availability.Lowest {
 		if l.Lowest < l.floor() {
-			text += fmt.Sprintf("%s: %d Ready, floor %d", l.Workload, l.Lowest, l.floor())
+			fmt.Fprintf(&text, "%s: %d Ready, floor %d", l.Workload, l.Lowest, l.floor())
 			if !l.At.IsZero() {
-				text += " at " + l.At.UTC().Format(time.RFC3339)
+				text.WriteString(" at " + l.At.UTC().Format(time.RFC3339))
 			}
-			text += "\n"
+			text.WriteString("\n")
 		}
 	}
-	return text
+	return text.String()
 }

@@ -55,7 +55,7 @@ func (s *teller) cluster(name, ring string, nodes, pods int) Cluster {
 
 // availability tells what was seen: surges while new pods start, and a margin
 // that never falls below zero.
-func (s *teller) availability(from, until time.Time, evacuations []Span, pods int) Availability {
+func (s *teller) availability(from, _ time.Time, evacuations []Span, pods int) Availability {
 	a := Availability{Workloads: 9 + pods/12}
 	a.Samples = append(a.Samples, Sample{At: from, Margin: 1, Ready: pods})
 	for _, e := range evacuations {

@@ -96,7 +96,7 @@ func TestDuration(t *testing.T) {
 		26 * time.Hour: "1d 2h", 48*time.Hour + 10*time.Minute: "2d",
 	} {
 		if got := duration(d); got != want {
-			t.Errorf("duration(%s): got %q, want %q", time.Duration(d), got, want)
+			t.Errorf("duration(%s): got %q, want %q", d, got, want)
 		}
 	}
 }

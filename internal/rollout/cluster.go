@@ -87,7 +87,7 @@ func (ct *clusterTurn) take(ctx context.Context) (Turn, error) {
 	if err := ct.lease(ctx); err != nil {
 		return Turn{}, err
 	}
-	ct.Watcher.Ensure(ct.ro.ID, ct.rec.ID, ct.kube) //nolint:contextcheck // the watch outlives this step
+	ct.Watcher.Ensure(ct.ro.ID, ct.rec.ID, ct.kube)
 	snapshot, err := ct.kube.Snapshot(ctx)
 	if err != nil {
 		return ct.unreachable(ctx, err)

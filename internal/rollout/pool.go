@@ -79,7 +79,7 @@ func (pt *poolTurn) take(ctx context.Context) (Turn, error) {
 	if err := pt.lease(ctx); err != nil {
 		return Turn{}, err
 	}
-	pt.Watcher.Ensure(pt.ro.ID, pt.rec.ID, pt.kube) //nolint:contextcheck // the watch outlives this step
+	pt.Watcher.Ensure(pt.ro.ID, pt.rec.ID, pt.kube)
 	if pt.snapshot, err = pt.kube.Snapshot(ctx); err != nil {
 		return Turn{}, err
 	}
@@ -327,13 +327,17 @@ func (pt *poolTurn) evacuationInput(leaving, receiving string) evacuate.Input {
 	in := evacuate.Input{
 		Snapshot: pt.snapshot, Leaving: pt.nodesOf(leaving), Rollout: pt.ro.ID,
 		Policy: pt.policy.Evacuation, Pace: pt.policy.Pace, AcceptedOutages: map[string]bool{},
+		Back: pt.rec.Rollback,
+	}
+	if ev := pt.pool.Evacuations[leaving]; ev != nil {
+		in.Memory, in.Outcomes = ev.Memory, ev.Outcomes
 	}
 	if receiving != "" {
 		in.Receiving = pt.nodesOf(receiving)
 	}
 	for _, f := range pt.rec.Findings {
 		if f.AcceptedBy != "" {
-			in.AcceptedOutages[f.Object] = true
+			in.AcceptedOutages[evacuate.AcceptKey(f)] = true
 		}
 	}
 	// Pools that are still old come later: nothing should move to them only to
@@ -369,7 +373,6 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 	if known := pt.pool.Evacuations[step.Target]; known != nil {
 		ev = known
 	}
-	in.Memory, in.Outcomes = ev.Memory, ev.Outcomes
 	if why := pt.hold(); why != "" && !pt.rec.Rollback {
 		in.Hold = why
 	}

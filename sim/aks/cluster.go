@@ -46,10 +46,7 @@ func (c *Cloud) PutCluster(ctx context.Context, id ClusterID, body []byte, pre P
 	if err != nil {
 		return Result{}, err
 	}
-	guards, err := c.guards(ctx, id, in)
-	if err != nil {
-		return Result{}, err
-	}
+	guards := c.guards(ctx, id, in)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl, err := c.find(id)
@@ -72,11 +69,11 @@ func (c *Cloud) PutCluster(ctx context.Context, id ClusterID, body []byte, pre P
 // the operation is the whole cluster's, on one of its pools.
 func (cl *cluster) busy(on *pool) error {
 	if cl.op != nil {
-		return conflict("OperationNotAllowed", "Operation is not allowed: Another operation (%s) is in progress, please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details", cl.state)
+		return notAllowed("Operation is not allowed: Another operation (%s) is in progress, please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details", cl.state)
 	}
 	for _, p := range cl.pools {
 		if p.op != nil && (on == nil || on == p) {
-			return conflict("OperationNotAllowed", "Operation is not allowed: Another agentpool operation (%s - %s) is in progress, please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details", p.name, p.state)
+			return notAllowed("Operation is not allowed: Another agentpool operation (%s - %s) is in progress, please wait for it to finish before starting a new operation. See https://aka.ms/aks-pending-operation for more details", p.name, p.state)
 		}
 	}
 	return nil
@@ -376,7 +373,7 @@ func (c *Cloud) AbortCluster(ctx context.Context, id ClusterID) (*Operation, err
 		return nil, err
 	}
 	if cl.op == nil || cl.op.aborting {
-		return nil, conflict("OperationNotAllowed", "There is no ongoing operation on the managed cluster %s to abort: its provisioning state is %s.", cl.id.Name, cl.state)
+		return nil, notAllowed("There is no ongoing operation on the managed cluster %s to abort: its provisioning state is %s.", cl.id.Name, cl.state)
 	}
 	return c.abort(ctx, "ManagedClusters_AbortLatestOperation", target{cluster: cl}, cl.op), nil
 }

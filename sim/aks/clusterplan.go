@@ -182,24 +182,24 @@ type guards struct {
 
 // guards asks the API server what the checks before an upgrade need, if the
 // request looks like one. A server that does not answer blocks nothing.
-func (c *Cloud) guards(ctx context.Context, id ClusterID, in object) (guards, error) {
+func (c *Cloud) guards(ctx context.Context, id ClusterID, in object) guards {
 	c.mu.Lock()
 	cl, err := c.find(id)
 	if err != nil || cl.kube == nil || cl.op != nil || cl.power == powerStopped {
 		c.mu.Unlock()
-		return guards{}, nil //nolint:nilerr // what is wrong with the cluster is said by the request proper
+		return guards{} // what is wrong with the cluster is said by the request proper
 	}
 	kube, current := cl.kube, cl.version
 	c.mu.Unlock()
 	target, err := ParseVersion(in.object("properties").text("kubernetesVersion"))
 	if err != nil || target.Minor <= current.Minor {
-		return guards{}, nil //nolint:nilerr // no upgrade to another minor, or a version that the request proper refuses
+		return guards{} // no upgrade to another minor, or a version that the request proper refuses
 	}
 	used, err := kube.DeprecatedAPIUse(ctx, target.MinorString())
 	if err != nil {
-		c.log.Warn("asking for the use of removed APIs", "cluster", id.Name, "error", err)
+		c.log.WarnContext(ctx, "asking for the use of removed APIs", "cluster", id.Name, "error", err)
 	}
-	return guards{deprecated: used, budgets: c.unsatisfiable(ctx, kube)}, nil
+	return guards{deprecated: used, budgets: c.unsatisfiable(ctx, kube)}
 }
 
 // unsatisfiable lists the cluster's budgets that never allow an eviction.
@@ -215,7 +215,7 @@ func (c *Cloud) unsatisfiable(ctx context.Context, kube Cluster) []string {
 	defer cancel()
 	found, err := c.budgets(ctx, kubeconfig)
 	if err != nil {
-		c.log.Warn("asking for disruption budgets", "error", err)
+		c.log.WarnContext(ctx, "asking for disruption budgets", "error", err)
 	}
 	return found
 }

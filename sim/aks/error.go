@@ -26,8 +26,8 @@ func badRequest(code, format string, args ...any) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-func conflict(code, format string, args ...any) *Error {
-	return &Error{Status: http.StatusConflict, Code: code, Message: fmt.Sprintf(format, args...)}
+func notAllowed(format string, args ...any) *Error {
+	return &Error{Status: http.StatusConflict, Code: "OperationNotAllowed", Message: fmt.Sprintf(format, args...)}
 }
 
 func failed(code, format string, args ...any) *Error {

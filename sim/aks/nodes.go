@@ -92,7 +92,7 @@ func (c *Cloud) grow(ctx context.Context, cl *cluster, p *pool, count int) error
 				p.remove(n)
 				c.mu.Unlock()
 				if undo := cl.kube.RemoveNode(context.WithoutCancel(ctx), n.name); undo != nil {
-					c.log.Warn("removing a node that did not come up", "node", n.name, "error", undo)
+					c.log.WarnContext(ctx, "removing a node that did not come up", "node", n.name, "error", undo)
 				}
 				return fmt.Errorf("node %s did not come up: %w", n.name, err)
 			}

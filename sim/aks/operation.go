@@ -120,7 +120,7 @@ func (c *Cloud) begin(ctx context.Context, kind string, on target, state string,
 	}
 	op.faults = c.faults.Strike(fault.OperationClass, fault.Call{Operation: kind, Subscription: op.Subscription, Cluster: on.cluster.id.Name, Pool: op.Pool})
 	c.running.Add(1)
-	c.log.Info("operation started", "kind", kind, "cluster", on.cluster.id.Name, "pool", op.Pool, "operation", op.ID)
+	c.log.InfoContext(ctx, "operation started", "kind", kind, "cluster", on.cluster.id.Name, "pool", op.Pool, "operation", op.ID)
 	go func() {
 		defer c.running.Done()
 		err := c.reach(ctx, op, "start")
@@ -186,7 +186,7 @@ func (c *Cloud) finish(ctx context.Context, op *Operation, on target, err error)
 	}
 	on.setOperation(nil)
 	c.touch(on)
-	c.log.Info("operation ended", "kind", op.Kind, "cluster", op.Cluster.Name, "pool", op.Pool, "operation", op.ID, "status", string(op.status), "error", err)
+	c.log.InfoContext(ctx, "operation ended", "kind", op.Kind, "cluster", op.Cluster.Name, "pool", op.Pool, "operation", op.ID, "status", string(op.status), "error", err)
 	close(op.done)
 }
 
@@ -255,9 +255,7 @@ func (c *Cloud) abort(ctx context.Context, kind string, on target, victim *Opera
 	on.setState(stateCanceling)
 	c.touch(on)
 	victim.cancel(errAborted)
-	c.running.Add(1)
-	go func() {
-		defer c.running.Done()
+	c.running.Go(func() {
 		defer cancel(nil)
 		select {
 		case <-victim.done:
@@ -268,7 +266,7 @@ func (c *Cloud) abort(ctx context.Context, kind string, on target, victim *Opera
 		op.status = Succeeded
 		op.end = c.now().UTC()
 		close(op.done)
-	}()
+	})
 	return op
 }
 

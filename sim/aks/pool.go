@@ -526,7 +526,7 @@ func (c *Cloud) AbortPool(ctx context.Context, id ClusterID, name string) (*Oper
 		return nil, err
 	}
 	if p.op == nil || p.op.aborting {
-		return nil, conflict("OperationNotAllowed", "There is no ongoing operation on the agent pool %s to abort: its provisioning state is %s.", p.name, p.state)
+		return nil, notAllowed("There is no ongoing operation on the agent pool %s to abort: its provisioning state is %s.", p.name, p.state)
 	}
 	return c.abort(ctx, "AgentPools_AbortLatestOperation", target{cluster: cl, pool: p}, p.op), nil
 }

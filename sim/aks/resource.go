@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -298,9 +299,7 @@ func (c *cluster) spec(p *pool, n *node) NodeSpec {
 		"kubernetes.io/arch":                      size.Architecture,
 		"kubernetes.io/hostname":                  n.name,
 	}
-	for key, value := range p.props.textMap("nodeLabels") {
-		labels[key] = value
-	}
+	maps.Copy(labels, p.props.textMap("nodeLabels"))
 	if strings.EqualFold(p.props.text("scaleSetPriority"), "Spot") {
 		labels["kubernetes.azure.com/scalesetpriority"] = "spot"
 	}

@@ -94,7 +94,7 @@ func (c *Cloud) roll(ctx context.Context, op *Operation, cl *cluster, p *pool) e
 		if context.Cause(ctx) == nil {
 			// Best effort: what cannot be drained stays until the next attempt.
 			if undo := c.retire(ctx, nil, cl, p, spare); undo != nil {
-				c.log.Info("surge nodes stay", "cluster", cl.id.Name, "pool", p.name, "error", undo)
+				c.log.InfoContext(ctx, "surge nodes stay", "cluster", cl.id.Name, "pool", p.name, "error", undo)
 			}
 		}
 		return err

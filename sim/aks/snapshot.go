@@ -97,7 +97,7 @@ func (c *Cloud) PutSnapshot(id SnapshotID, body []byte) (Result, error) {
 		return Result{}, badRequest("InvalidParameter", "The snapshot's location %q must be that of its source agent pool, %q.", location, cl.location)
 	}
 	if p.op != nil || p.state != stateSucceeded {
-		return Result{}, conflict("OperationNotAllowed", "A snapshot can only be taken of an agent pool in provisioning state Succeeded; %s is %s.", p.name, p.state)
+		return Result{}, notAllowed("A snapshot can only be taken of an agent pool in provisioning state Succeeded; %s is %s.", p.name, p.state)
 	}
 	s := &snapshot{
 		id: id, region: cl.region, tags: in.textMap("tags"), source: clusterID.pool(p.name), version: p.version, image: p.image,

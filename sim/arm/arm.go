@@ -106,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.entry.Status = x.status
 		x.entry.Seconds = h.options.Now().Sub(start).Seconds()
 		h.journal.add(x.entry)
-		h.options.Logger.Debug("call", "method", r.Method, "path", r.URL.Path, "status", x.status, "code", x.entry.Code)
+		h.options.Logger.DebugContext(r.Context(), "call", "method", r.Method, "path", r.URL.Path, "status", x.status, "code", x.entry.Code)
 	}()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

@@ -247,7 +247,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	}
 	// Libraries add OpenID scopes to the one that counts.
 	var audience string
-	for _, scope := range strings.Fields(r.PostForm.Get("scope")) {
+	for scope := range strings.FieldsSeq(r.PostForm.Get("scope")) {
 		if resource, ok := strings.CutSuffix(scope, "/.default"); ok {
 			audience = resource
 		}

@@ -409,7 +409,7 @@ func newNode(spec aks.NodeSpec) *corev1.Node {
 
 func newCSINode(node *corev1.Node, spec aks.NodeSpec) *storagev1.CSINode {
 	// Azure allows twice as many data disks as a machine has vCPUs, within limits.
-	disks := int32(min(max(spec.MilliCPU/1000*2, 4), 64)) //nolint:gosec // between 4 and 64
+	disks := int32(min(max(spec.MilliCPU/1000*2, 4), 64))
 	return &storagev1.CSINode{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: node.Name,

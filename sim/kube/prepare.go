@@ -152,10 +152,8 @@ func (a *agent) pull(ctx context.Context, p *pass, pod *corev1.Pod) (bool, error
 
 func hasImage(node *corev1.Node, image string) bool {
 	for _, has := range node.Status.Images {
-		for _, name := range has.Names {
-			if name == image {
-				return true
-			}
+		if slices.Contains(has.Names, image) {
+			return true
 		}
 	}
 	return false

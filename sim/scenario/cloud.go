@@ -55,7 +55,7 @@ func (s *Scenario) Cloud(o *aks.Options, tenant string) error {
 	}
 	o.Pace = aks.Pace{
 		ControlPlaneUpgrade: aks.Range(s.Timing.ControlPlaneUpgrade), Update: aks.Range(s.Timing.Update),
-		Overhead: aks.Range(s.Timing.Overhead), Minute: time.Duration(s.Timing.Minute), Seed: uint64(s.Timing.Seed), //nolint:gosec // any bits will do as a seed
+		Overhead: aks.Range(s.Timing.Overhead), Minute: time.Duration(s.Timing.Minute), Seed: uint64(s.Timing.Seed),
 	}
 	o.Timing = func(cluster string) aks.Timing {
 		for _, cl := range s.Clusters {

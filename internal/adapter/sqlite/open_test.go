@@ -121,6 +121,7 @@ func TestOpenAtOnce(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	newer := func(t *testing.T, path string) {
+		t.Helper()
 		f := openTest(t, path)
 		if _, err := f.writer.ExecContext(t.Context(), "INSERT INTO schema_version VALUES (999, 'from_the_future', '2030')"); err != nil {
 			t.Fatal(err)
@@ -130,6 +131,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	foreign := func(t *testing.T, path string) {
+		t.Helper()
 		db := raw(t, path)
 		if _, err := db.ExecContext(t.Context(), "CREATE TABLE songs (title TEXT)"); err != nil {
 			t.Fatal(err)
@@ -139,6 +141,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	text := func(t *testing.T, path string) {
+		t.Helper()
 		if err := os.WriteFile(path, []byte(strings.Repeat("not a database\n", 100)), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ func Journal(t *testing.T, fresh Fresh[rollout.Journal]) {
 }
 
 func journalEntries(t *testing.T, fresh Fresh[rollout.Journal]) {
+	t.Helper()
 	open := fresh(t)
 	j := open(t)
 	ctx := t.Context()
@@ -57,6 +58,7 @@ func journalEntries(t *testing.T, fresh Fresh[rollout.Journal]) {
 }
 
 func journalPages(t *testing.T, fresh Fresh[rollout.Journal]) {
+	t.Helper()
 	j := fresh(t)(t)
 	ctx := t.Context()
 	for i := range 10 {
@@ -81,6 +83,7 @@ func journalPages(t *testing.T, fresh Fresh[rollout.Journal]) {
 }
 
 func twoWorkersWrite(t *testing.T, fresh Fresh[rollout.Journal]) {
+	t.Helper()
 	const each = 25
 	open := fresh(t)
 	ctx := t.Context()

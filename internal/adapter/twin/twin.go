@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -215,8 +216,8 @@ func (c *ControlPlane) run(ctx context.Context, name string, from binary, args [
 // stop ends components in the reverse of the order in which they start.
 func (c *ControlPlane) stop(ctx context.Context, grace time.Duration, names ...string) error {
 	var failed []error
-	for i := len(names) - 1; i >= 0; i-- {
-		running, ok := c.running[names[i]]
+	for _, name := range slices.Backward(names) {
+		running, ok := c.running[name]
 		if !ok {
 			continue
 		}
@@ -227,7 +228,7 @@ func (c *ControlPlane) stop(ctx context.Context, grace time.Duration, names ...s
 			failed = append(failed, err)
 			continue
 		}
-		delete(c.running, names[i])
+		delete(c.running, name)
 	}
 	return errors.Join(failed...)
 }

@@ -125,7 +125,7 @@ func refine(property *jsonschema.Schema, f reflect.StructField) error {
 		// look like some.
 		property.AdditionalProperties = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
 	}
-	if _, ok := reflect.New(f.Type).Interface().(interface{ SetShorthand(text string) }); ok {
+	if _, ok := reflect.TypeAssert[interface{ SetShorthand(text string) }](reflect.New(f.Type)); ok {
 		var words []any
 		for _, w := range tags(f.Type.Field(0), "enum") {
 			words = append(words, w)

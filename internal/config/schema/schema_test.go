@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -62,9 +63,7 @@ func TestEverythingIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := map[string]any{"": root}
-	for name, def := range root["$defs"].(map[string]any) {
-		objects[name] = def
-	}
+	maps.Copy(objects, root["$defs"].(map[string]any))
 	for name, o := range objects {
 		object := o.(map[string]any)
 		if object["additionalProperties"] != false {

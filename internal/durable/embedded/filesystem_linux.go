@@ -36,7 +36,7 @@ func statFileSystem(dir string) (fileSystem, error) {
 		return fileSystem{}, fmt.Errorf("start engine: look at the file system of %s: %w", dir, err)
 	}
 	return fileSystem{
-		network: networkMagic[uint32(stat.Type)],        //nolint:gosec // the magic is 32 bits wide whatever the field's type
-		free:    int64(stat.Bavail) * int64(stat.Bsize), //nolint:gosec,unconvert // no disk holds 8 EiB; the types differ by architecture
+		network: networkMagic[uint32(stat.Type)],
+		free:    int64(stat.Bavail) * int64(stat.Bsize), //nolint:unconvert // no disk holds 8 EiB; the types differ by architecture
 	}, nil
 }

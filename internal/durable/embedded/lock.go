@@ -43,7 +43,7 @@ type dirLock struct {
 // acquireLock takes the lock of dir without waiting, or returns a LockedError.
 func acquireLock(dir string) (*dirLock, error) {
 	path := filepath.Join(dir, lockName)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's choice
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start engine: open lock %s: %w", path, err)
 	}

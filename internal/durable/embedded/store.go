@@ -107,7 +107,7 @@ const (
 // openStore opens the SQLite file for schema work, creating it readable by this
 // user alone. It has one connection, on which all pragmas are known to hold.
 func openStore(ctx context.Context, path string) (*sql.DB, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's choice
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, storeError("open", path, err)
 	}
@@ -175,7 +175,7 @@ func removeIfThere(path string) error {
 
 // syncAndRename makes the file at from durable and gives it its final name.
 func syncAndRename(from, to string) error {
-	file, err := os.OpenFile(from, os.O_RDWR, 0) //nolint:gosec // the path is the operator's choice
+	file, err := os.OpenFile(from, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func syncAndRename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(to)) //nolint:gosec // the path is the operator's choice
+	dir, err := os.Open(filepath.Dir(to))
 	if err != nil {
 		return err
 	}

@@ -96,11 +96,11 @@ func claim(folder string) (unlock func(), err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the user's own folder
+	lock, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a file descriptor fits
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("another simulator runs on %s; take another --state-dir, or use the one that its endpoint.json leads to", folder), lock.Close())
 	}
 	// An endpoint that a killed process left leads nowhere.
@@ -116,7 +116,7 @@ func serve(ctx context.Context, o sim.Options, idle time.Duration, stdout io.Wri
 	server, err := sim.Start(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to stop while starting; nothing is left
+			return nil
 		}
 		return err
 	}
@@ -141,7 +141,7 @@ func serve(ctx context.Context, o sim.Options, idle time.Duration, stdout io.Wri
 	if err := os.Rename(file+".new", file); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	o.Logger.Info("simulated Azure is up", "endpoint", server.Endpoint().ARMEndpoint, "seconds", time.Since(started).Round(100*time.Millisecond).Seconds())
+	o.Logger.InfoContext(ctx, "simulated Azure is up", "endpoint", server.Endpoint().ARMEndpoint, "seconds", time.Since(started).Round(100*time.Millisecond).Seconds())
 	if _, err := stdout.Write(text); err != nil {
 		return fmt.Errorf("stdout: %w", err)
 	}
@@ -150,11 +150,11 @@ func serve(ctx context.Context, o sim.Options, idle time.Duration, stdout io.Wri
 	for {
 		select {
 		case <-ctx.Done():
-			o.Logger.Info("stopping")
+			o.Logger.InfoContext(ctx, "stopping")
 			return nil
 		case <-tick.C:
 			if idle > 0 && server.Idle() >= idle {
-				o.Logger.Info("stopping: nobody has asked for anything", "for", idle.String())
+				o.Logger.InfoContext(ctx, "stopping: nobody has asked for anything", "for", idle.String())
 				return nil
 			}
 		}
