@@ -178,8 +178,8 @@ func (v RingView) start(free int, await func(fleet.State, time.Time, string) Rin
 func (v RingView) end(t tally) RingStep {
 	need := v.Ring.Failures.Needed(t.counted)
 	switch {
-	case v.Aborted && t.succeeded < t.counted:
-		return RingStep{Kind: RingFail, State: fleet.StateAborted, Reason: "aborted by a person"}
+	case v.Aborted:
+		return RingStep{Kind: RingFail, State: fleet.StateAborted, Reason: "aborted by a person before its versions were proven"}
 	case t.counted == 0:
 		return RingStep{Kind: RingFail, State: fleet.StateFailed, Reason: fmt.Sprintf("all %d clusters are set aside (%s): nothing was proven", t.setAside, v.names(fleet.StateSetAside))}
 	case t.succeeded < need || t.succeeded == 0:

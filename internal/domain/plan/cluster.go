@@ -32,6 +32,9 @@ type ClusterView struct {
 	Channels  fleet.ChannelPolicy
 	// SetAside holds the channels that were switched off, to be restored.
 	SetAside *Channels
+	// Proven are the versions that earlier rings have proven. A stop on the way
+	// to the target uses the one of its minor, never a newer one.
+	Proven []fleet.Version
 }
 
 // Channels are a cluster's automatic upgrade channels.
@@ -76,12 +79,18 @@ func NextClusterStep(v ClusterView) ClusterStep {
 	if strings.EqualFold(c.ProvisioningState, "Failed") && !done {
 		return ClusterStep{Kind: StepReconcile, Reason: "cluster ended Failed: " + c.ProvisioningError}
 	}
-	hops, err := Hops(c.Version, v.poolVersions(), v.Target, v.Offers.Region, c.ControlPlaneAlone())
+	hops, err := Hops(c.Version, v.poolVersions(), v.Target, v.provenFirst(), c.ControlPlaneAlone())
 	if err != nil {
 		return ClusterStep{Kind: StepRefuse, Reason: err.Error()}
 	}
 	if len(hops) > 0 && hops[0].ControlPlane != c.Version {
 		next := hops[0]
+		if pool := v.unfinishedPool(); pool != "" {
+			return ClusterStep{Kind: StepPool, Target: pool, Version: c.Version, Hops: hops, Reason: fmt.Sprintf("its pass to %s was begun: it is finished before the control plane goes on", c.Version)}
+		}
+		if why := v.stuckPools(next.ControlPlane); why != "" {
+			return ClusterStep{Kind: StepRefuse, Hops: hops, Version: next.ControlPlane, Reason: why}
+		}
 		if !v.offered(next.ControlPlane) {
 			return ClusterStep{Kind: StepRefuse, Hops: hops, Version: next.ControlPlane, Reason: fmt.Sprintf(
 				"%s is not offered to this cluster any more (offered: %s); it was withdrawn, or the region lags: retry later, or run a new rollout",
@@ -135,14 +144,71 @@ func (v *ClusterView) offered(to fleet.Version) bool {
 		slices.ContainsFunc(v.Offers.ControlPlane, func(o fleet.OfferedVersion) bool { return o.Version == to })
 }
 
-func (v *ClusterView) poolVersions() []fleet.Version {
-	var versions []fleet.Version
+// provenFirst are the versions of the region, of proven minors only the proven
+// ones: whether these can still be had is asked when their turn comes.
+func (v *ClusterView) provenFirst() []fleet.OfferedVersion {
+	var offers []fleet.OfferedVersion
+	for _, o := range v.Offers.Region {
+		if !slices.ContainsFunc(v.Proven, o.Version.SameMinor) {
+			offers = append(offers, o)
+		}
+	}
+	for _, p := range v.Proven {
+		offers = append(offers, fleet.OfferedVersion{Version: p})
+	}
+	return offers
+}
+
+// stuckPools says why the control plane may not go to a version for the sake of
+// what cannot follow it, or "".
+func (v *ClusterView) stuckPools(to fleet.Version) string {
 	for i := range v.Cluster.Pools {
 		p := &v.Cluster.Pools[i]
+		if p.Stopped && to.Minor-p.Version.Minor > maxSkew {
+			return fmt.Sprintf("pool %s is stopped at %s, and at most %d minors may lie between it and the control plane: start it or delete it before the control plane goes to %s", p.Name, p.Version, maxSkew, to)
+		}
+	}
+	if v.Cluster.ControlPlaneAlone() {
+		return ""
+	}
+	for i := range v.Cluster.Pools {
+		if name := v.Cluster.Pools[i].Name; v.Policy(name).Strategy != fleet.InPlace {
+			return fmt.Sprintf("the provider takes the pools of this cluster along with its control plane (maxAgentPools %d, or an availability set), so pool %s cannot be upgraded by strategy %s; use strategy inPlace for all its pools, or move its workloads to a new cluster",
+				v.Cluster.MaxPools, name, v.Policy(name).Strategy)
+		}
+	}
+	return ""
+}
+
+// unfinishedPool names a pool whose pass to the control plane's present version
+// was begun and is not over, or "".
+func (v *ClusterView) unfinishedPool() string {
+	for _, name := range PoolOrder(&v.Cluster, v.Policy) {
+		p := v.Cluster.Pool(name)
 		if v.standsIn(p) || p.Stopped {
 			continue
 		}
-		versions = append(versions, p.Version)
+		if standIn := StandIn(&v.Cluster, name); standIn != nil || p.Version == v.Cluster.Version && v.nodesBehind(p) {
+			return name
+		}
+	}
+	return ""
+}
+
+// poolVersions are the versions of the pools that can follow, and of their
+// nodes, which may be behind what the provider says.
+func (v *ClusterView) poolVersions() []fleet.Version {
+	var versions []fleet.Version
+	for i := range v.Cluster.Pools {
+		if p := &v.Cluster.Pools[i]; !p.Stopped {
+			versions = append(versions, p.Version)
+		}
+	}
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		if p := v.Cluster.Pool(n.Pool); p != nil && !p.Stopped && !n.Version.IsZero() {
+			versions = append(versions, n.Version)
+		}
 	}
 	return versions
 }

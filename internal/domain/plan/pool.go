@@ -131,8 +131,8 @@ func (v *PoolView) reached(p *fleet.Pool) bool {
 // settle is the end of every recipe: the provider says that the pool has
 // arrived, now its nodes must say so too, and nothing may be left on them.
 func (v *PoolView) settle(p *fleet.Pool) Step {
-	if strings.EqualFold(p.ProvisioningState, "Failed") {
-		return Step{Kind: StepReconcile, Target: p.Name, Reason: fmt.Sprintf("pool %s ended Failed: %s", p.Name, p.ProvisioningError)}
+	if s, wait := reconcileFailed(p); wait {
+		return s
 	}
 	if why := v.nodesNotReady(p); why != "" {
 		return Step{Kind: StepAwaitNodes, Target: p.Name, Reason: why}
@@ -141,6 +141,14 @@ func (v *PoolView) settle(p *fleet.Pool) Step {
 		return Step{Kind: StepRelease, Target: p.Name, Reason: "our cordons and taints are not needed any more"}
 	}
 	return Step{Kind: StepDone, Target: p.Name, Reason: fmt.Sprintf("all %d nodes run %s", p.Count, v.Version)}
+}
+
+// reconcileFailed lets the provider resume what it failed at on a pool.
+func reconcileFailed(p *fleet.Pool) (Step, bool) {
+	if !strings.EqualFold(p.ProvisioningState, "Failed") {
+		return Step{}, false
+	}
+	return Step{Kind: StepReconcile, Target: p.Name, Reason: fmt.Sprintf("pool %s ended Failed: %s", p.Name, p.ProvisioningError)}, true
 }
 
 func (v *PoolView) blueGreen(blue, green *fleet.Pool) Step {
@@ -178,8 +186,12 @@ func (v *PoolView) buffer(original, buffer *fleet.Pool) Step {
 		if s, wait := v.standInReady(buffer); wait {
 			return s
 		}
-		failed := strings.EqualFold(original.ProvisioningState, "Failed")
-		if s, busy := v.empty(original, buffer); busy && !failed {
+		// What failed may have been anything, so it is resumed before the pool is
+		// judged: only an empty pool may be replaced.
+		if s, wait := reconcileFailed(original); wait {
+			return s
+		}
+		if s, busy := v.empty(original, buffer); busy {
 			return s
 		}
 		if until := v.soakEnd(); v.Now.Before(until) {
@@ -207,6 +219,9 @@ func (v *PoolView) inPlace(original, standIn *fleet.Pool) Step {
 	if standIn != nil {
 		return Step{Kind: StepRefuse, Reason: fmt.Sprintf("pool %s has the stand-in %s of another strategy; roll back first, or keep the strategy it was made for", v.Name, standIn.Name)}
 	}
+	if s, wait := reconcileFailed(original); wait {
+		return s
+	}
 	return v.upgradeInPlace(original, "the provider replaces its nodes one surge at a time; budgets are all that it honours")
 }
 
@@ -230,8 +245,8 @@ func (v *PoolView) soakEnd() time.Time {
 
 // createStandIn describes the pool that takes over (green) or bridges (buffer).
 func (v *PoolView) createStandIn(like *fleet.Pool, role string) Step {
-	if strings.EqualFold(like.ProvisioningState, "Failed") {
-		return Step{Kind: StepReconcile, Target: like.Name, Reason: fmt.Sprintf("pool %s ended Failed: %s", like.Name, like.ProvisioningError)}
+	if s, wait := reconcileFailed(like); wait {
+		return s
 	}
 	name, err := StandInName(&v.Cluster, like)
 	if err != nil {
@@ -257,8 +272,8 @@ func (v *PoolView) createStandIn(like *fleet.Pool, role string) Step {
 
 // standInReady says what a stand-in still lacks before pods may move to it.
 func (v *PoolView) standInReady(p *fleet.Pool) (Step, bool) {
-	if strings.EqualFold(p.ProvisioningState, "Failed") {
-		return Step{Kind: StepReconcile, Target: p.Name, Reason: fmt.Sprintf("pool %s ended Failed: %s", p.Name, p.ProvisioningError)}, true
+	if s, wait := reconcileFailed(p); wait {
+		return s, true
 	}
 	if p.Version != v.Version {
 		return Step{Kind: StepRefuse, Reason: fmt.Sprintf("pool %s stands in for %s but runs %s, not %s; it is of an earlier rollout: roll that back or delete the pool, then retry", p.Name, v.Name, p.Version, v.Version)}, true
@@ -288,7 +303,7 @@ func rollbackStep(v PoolView) Step {
 			return Step{Kind: StepAwait, Target: p.Name, Reason: fmt.Sprintf("pool %s is %s", p.Name, p.ProvisioningState)}
 		}
 	}
-	if original == nil || standIn == nil && v.reached(original) {
+	if original == nil || standIn == nil && v.reached(original) || v.replaced(original) {
 		return Step{Kind: StepRefuse, PointOfNoReturn: true, Reason: fmt.Sprintf("the old nodes of pool %s are gone: there is no way back by evacuation", v.Name)}
 	}
 	if standIn == nil {
@@ -310,6 +325,20 @@ func rollbackStep(v PoolView) Step {
 		return Step{Kind: StepFixSize, Target: original.Name, Autoscaler: bounds, Reason: "rollback: its autoscaler takes over again"}
 	}
 	return Step{Kind: StepDeletePool, Target: standIn.Name, Reason: "rollback: empty, its work is done"}
+}
+
+// replaced reports whether nodes of the original are new already, though the
+// provider does not say that the pool has arrived.
+func (v *PoolView) replaced(original *fleet.Pool) bool {
+	if v.reached(original) {
+		return false // judged by the provider's word, and by whether a stand-in is left
+	}
+	return slices.ContainsFunc(v.nodesOf(original.Name), func(n fleet.Node) bool {
+		if original.Version == v.Version {
+			return v.Image != "" && strings.EqualFold(n.Image, v.Image)
+		}
+		return n.Version == v.Version
+	})
 }
 
 // nodesNotReady says why the nodes of a pool are not what they must be, or "".
