@@ -20,7 +20,7 @@ const (
 
 	// joinTimeout bounds the start of the services, which wait at most twice as
 	// long, and never less than 15 s.
-	joinTimeout = 15 * time.Second
+	joinTimeout = 30 * time.Second
 )
 
 // services are the parts of the server, each on a port of its own. The server

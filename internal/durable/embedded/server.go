@@ -30,7 +30,7 @@ const (
 	startAttempts = 5
 
 	// readyTimeout is how long a started server may take to answer.
-	readyTimeout = 30 * time.Second
+	readyTimeout = time.Minute
 
 	// stopTimeout is how long the server may take to stop before its store is
 	// taken away from it.
