@@ -27,7 +27,7 @@ type cluster struct {
 
 	now   func() time.Time
 	log   *slog.Logger
-	lease leaseMemory
+	lease *leaseMemory
 }
 
 var _ rollout.Kubernetes = (*cluster)(nil)

@@ -2,9 +2,11 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -36,6 +38,7 @@ type Options struct {
 // It implements rollout.Connector and is safe for concurrent use.
 type Connector struct {
 	options Options
+	now     func() time.Time
 
 	mu    sync.Mutex
 	slots map[string]*slot // by cluster id
@@ -46,6 +49,7 @@ type Connector struct {
 type slot struct {
 	mu      sync.Mutex
 	cluster *cluster
+	opened  time.Time // when opening was tried last
 }
 
 var _ rollout.Connector = (*Connector)(nil)
@@ -55,7 +59,7 @@ func NewConnector(options Options) *Connector {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Connector{options: options, slots: map[string]*slot{}}
+	return &Connector{options: options, now: time.Now, slots: map[string]*slot{}}
 }
 
 // Connect implements rollout.Connector. The first call for a cluster checks its
@@ -77,12 +81,13 @@ func (c *Connector) Connect(ctx context.Context, target fleet.Cluster, seen stri
 		if err == nil {
 			return s.cluster, nil
 		}
-		if !worthRebuilding(err) {
+		if ctx.Err() != nil || !freshCredentialsMayHelp(err) && c.now().Sub(s.opened) < reopenPause {
 			return nil, fmt.Errorf("cluster %s: %w", target.Name, err)
 		}
-		// New credentials or a new certificate authority: begin anew.
-		s.cluster = nil
 	}
+	// Until a new connection is proven, the old one stays: its server may only be
+	// away, and come back.
+	s.opened = c.now()
 	opened, err := c.open(ctx, target)
 	if err != nil {
 		return nil, err
@@ -90,24 +95,31 @@ func (c *Connector) Connect(ctx context.Context, target fleet.Cluster, seen stri
 	if err := opened.identify(ctx, target, seen); err != nil {
 		return nil, err
 	}
+	if s.cluster != nil && s.cluster.uid == opened.uid {
+		opened.lease = s.cluster.lease
+	}
 	s.cluster = opened
 	return opened, nil
 }
 
-// worthRebuilding tells errors that fresh credentials may cure from those that
-// they cannot: a server that answers with a refusal of another kind, or that is
-// another cluster's, or a caller that gave up.
-func worthRebuilding(err error) bool {
+// reopenPause is the least time between two attempts to open a connection whose
+// server does not answer: its provider must not be asked for credentials at every
+// step of an outage, yet a server that moved must be found again.
+const reopenPause = time.Minute
+
+// freshCredentialsMayHelp knows the failures of credentials, certificate
+// authorities and addresses that have been replaced.
+func freshCredentialsMayHelp(err error) bool {
 	if _, other := errors.AsType[*rollout.IdentityError](err); other {
-		return true // re-created under the same id: its uid is checked again on the new connection
+		return true // re-created under the same id, maybe; its uid is checked on the new connection
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return false
-	}
-	if status, ok := statusOf(err); ok {
+	if status, answered := statusOf(err); answered {
 		return status.Status().Code == http.StatusUnauthorized
 	}
-	return true
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	_, rejected := errors.AsType[tls.AlertError](err)
+	_, unknown := errors.AsType[*net.DNSError](err)
+	return untrusted || rejected || unknown
 }
 
 // open builds the clients of a cluster without asking it anything.
@@ -121,12 +133,13 @@ func (c *Connector) open(ctx context.Context, target fleet.Cluster) (*cluster, e
 		return nil, fmt.Errorf("cluster %s: credentials are unusable: %w", target.Name, err)
 	}
 	opened := &cluster{
-		name: target.Name,
-		host: config.Host,
-		now:  time.Now,
-		log:  c.options.Logger.With("cluster", target.Name),
+		name:  target.Name,
+		host:  config.Host,
+		now:   c.now,
+		log:   c.options.Logger.With("cluster", target.Name),
+		lease: &leaseMemory{},
 	}
-	transport := &renewing{current: first, now: time.Now}
+	transport := &renewing{current: first, now: c.now}
 	transport.renew = func(ctx context.Context) (http.RoundTripper, error) {
 		return c.renew(ctx, target, opened)
 	}

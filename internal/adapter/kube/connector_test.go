@@ -209,3 +209,44 @@ func TestConnectToAnAbsentServerEndsWithTheContext(t *testing.T) {
 		t.Errorf("error %v, context %v", err, ctx.Err())
 	}
 }
+
+// While an API server is away its provider is not asked for credentials at every
+// step, and the connection is there again when the server is.
+func TestServerAwayForAWhile(t *testing.T) {
+	s := newAPIServer(t)
+	s.nodes = []string{testProviderID}
+	fetched := 0
+	connector := NewConnector(Options{Kubeconfig: func(context.Context, fleet.Cluster) ([]byte, error) {
+		fetched++
+		return s.kubeconfig("first", "prod"), nil
+	}})
+	now := noon
+	connector.now = func() time.Time { return now }
+	first, err := connector.Connect(t.Context(), testCluster, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := metav1.Status{Code: 503, Reason: metav1.StatusReasonServiceUnavailable, Message: "no etcd"}
+	s.on("GET /api/v1/namespaces/kube-system", away)
+	for range 3 {
+		if _, err := connector.Connect(t.Context(), testCluster, ""); err == nil {
+			t.Fatal("connected to a server that is away")
+		}
+	}
+	if fetched != 1 {
+		t.Errorf("credentials fetched %d times", fetched)
+	}
+	now = now.Add(2 * reopenPause)
+	for range 3 {
+		if _, err := connector.Connect(t.Context(), testCluster, ""); err == nil {
+			t.Fatal("connected to a server that is away")
+		}
+	}
+	if fetched != 2 {
+		t.Errorf("credentials fetched %d times, want 2", fetched)
+	}
+	s.set(func() { delete(s.answers, "GET /api/v1/namespaces/kube-system") })
+	if again, err := connector.Connect(t.Context(), testCluster, ""); err != nil || again != first {
+		t.Errorf("another connection, or error %v", err)
+	}
+}

@@ -92,6 +92,9 @@ func nodeChange(node *corev1.Node, rollout string, kind evacuate.ActionKind) (pa
 			return nil, "not excluded from load balancers by Liftlock"
 		}
 		return patchOf(node).set(nil, "metadata", "labels", evacuate.ExcludeLBLabel), ""
+
+	case evacuate.Roll, evacuate.RestoreShape, evacuate.Surge, evacuate.RestoreSurge,
+		evacuate.PreferDelete, evacuate.ForgetCost, evacuate.Evict:
 	}
 	return nil, "not an action on a node"
 }

@@ -91,10 +91,11 @@ func (c *cluster) evict(ctx context.Context, action evacuate.Action) (evacuate.O
 			return refused("%v Leave it one budget only", err)
 		}
 	case apierrors.IsConflict(err):
-		// The pod was replaced or changed since it was read; look again.
+		// Not tried again here: each attempt may take one more off the budget.
 		if _, outcome, lookErr := c.podOf(ctx, action); lookErr != nil || outcome.Result == evacuate.Gone {
 			return outcome, lookErr
 		}
+		return evacuate.Outcome{Result: evacuate.Retry, Message: err.Error()}, nil
 	}
 	return evacuate.Outcome{}, err
 }
@@ -124,15 +125,15 @@ func withCauses(err error) string {
 	if !ok {
 		return err.Error()
 	}
-	message := status.Status().Message
+	messages := []string{status.Status().Message}
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
 			if cause.Message != "" {
-				message += " " + cause.Message
+				messages = append(messages, cause.Message)
 			}
 		}
 	}
-	return message
+	return strings.Join(messages, " ")
 }
 
 func isServerError(err error) bool {

@@ -127,6 +127,9 @@ func TestEvictConflict(t *testing.T) {
 	c := s.connect(t)
 	evict := evacuate.Action{Kind: evacuate.Evict, Pod: "shop/web-1", UID: "p-1"}
 	must(t, c, evict, evacuate.Retry)
+	if n := s.count(postEvict); n != 1 {
+		t.Errorf("%d evictions asked for, want 1: each takes one off the budget", n)
+	}
 }
 
 func (s *apiServer) connect(t *testing.T) *cluster {

@@ -55,6 +55,7 @@ func newFake(t *testing.T, objects ...runtime.Object) (*cluster, *fake.Clientset
 		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, custom...),
 		now:     func() time.Time { return noon },
 		log:     slog.New(slog.DiscardHandler),
+		lease:   &leaseMemory{},
 	}, client
 }
 

@@ -16,7 +16,7 @@ import (
 func holders(t *testing.T) (one, two *cluster, clocks [2]*time.Time) {
 	t.Helper()
 	one, _ = newFake(t)
-	other := &cluster{name: one.name, client: one.client, log: one.log}
+	other := &cluster{name: one.name, client: one.client, log: one.log, lease: &leaseMemory{}}
 	now, later := noon, noon
 	one.now = func() time.Time { return now }
 	other.now = func() time.Time { return later }
@@ -162,7 +162,7 @@ func TestLeaseGoesToOneOfMany(t *testing.T) {
 	var winners []string
 	var all sync.WaitGroup
 	for _, holder := range []string{"a", "b", "c", "d"} {
-		c := &cluster{name: one.name, client: one.client, log: one.log, now: one.now}
+		c := &cluster{name: one.name, client: one.client, log: one.log, now: one.now, lease: &leaseMemory{}}
 		all.Go(func() {
 			if c.AcquireLease(t.Context(), holder, time.Minute, nil) == nil {
 				mu.Lock()

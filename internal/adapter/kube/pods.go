@@ -57,7 +57,7 @@ func toPod(pod *corev1.Pod) ownedPod {
 		}
 	}
 	for _, condition := range pod.Status.Conditions {
-		switch condition.Type {
+		switch condition.Type { //nolint:exhaustive // the others say nothing that moves depend on
 		case corev1.PodReady:
 			if p.Ready = condition.Status == corev1.ConditionTrue; p.Ready {
 				p.ReadySince = condition.LastTransitionTime.UTC()

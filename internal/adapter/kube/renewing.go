@@ -58,11 +58,11 @@ func (r *renewing) renewed(ctx context.Context, refused http.RoundTripper) http.
 	if r.current != refused {
 		return r.current // another request was quicker
 	}
-	if now := r.now(); !r.tried.IsZero() && now.Sub(r.tried) < renewalPause {
+	now := r.now()
+	if !r.tried.IsZero() && now.Sub(r.tried) < renewalPause {
 		return nil
-	} else {
-		r.tried = now
 	}
+	r.tried = now
 	fresh, err := r.renew(ctx)
 	if err != nil {
 		return nil // the caller gets the refusal, and Connect says what is wrong with the credentials

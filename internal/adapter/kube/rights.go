@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net/url"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -25,6 +26,10 @@ func explain(err error, doing string, needs right) error {
 		return fmt.Errorf("%s: %w; grant the identity that Liftlock uses the rule %s", doing, err, needs)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%s: the API server refused the credentials: %w; sign in again, or check the kubeconfig", doing, err)
+	}
+	if unanswered, ok := errors.AsType[*url.Error](err); ok {
+		// Its own text is mostly the request's address with all its parameters.
+		err = fmt.Errorf("the API server does not answer: %w", unanswered.Err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

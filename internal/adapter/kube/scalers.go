@@ -80,7 +80,7 @@ func nestedInt32(object *unstructured.Unstructured, absent int32, path ...string
 	if err != nil || !found {
 		return absent
 	}
-	return int32(value) //nolint:gosec // the API server holds it to int32
+	return int32(value) // the API server holds it to int32
 }
 
 // scaleTarget is the key of the workload that a scale target names.

@@ -3,6 +3,8 @@ package kube
 import (
 	"encoding/json"
 	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,7 +22,7 @@ import (
 // causes matter, which objects held in memory cannot show.
 type apiServer struct {
 	*httptest.Server
-	t testing.TB
+	t *testing.T
 
 	mu       sync.Mutex
 	token    string
@@ -31,10 +33,12 @@ type apiServer struct {
 	bodies   map[string]string
 }
 
-func newAPIServer(t testing.TB) *apiServer {
+func newAPIServer(t *testing.T) *apiServer {
 	t.Helper()
 	s := &apiServer{t: t, token: "first", uid: "the-cluster", answers: map[string]any{}, bodies: map[string]string{}}
-	s.Server = httptest.NewTLSServer(s)
+	s.Server = httptest.NewUnstartedServer(s)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that hang up
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
 }
@@ -66,6 +70,13 @@ func (s *apiServer) count(request string) int {
 
 // ServeHTTP implements http.Handler.
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("watch") != "" { // where nothing ever happens
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	request := r.Method + " " + r.URL.Path

@@ -103,7 +103,7 @@ func (c *cluster) gather(ctx context.Context) (*gathered, error) {
 			return nil, err
 		}
 		byKEDA, err := c.scaledObjectList(ctx)
-		return func() { g.scalers = append(scalers, byKEDA...) }, err
+		return func() { g.scalers = slices.Concat(scalers, byKEDA) }, err
 	})
 	read(right{"list", "policy", "poddisruptionbudgets"}, func() (func(), error) {
 		pdbs, err := list(ctx, c.client.PolicyV1().PodDisruptionBudgets("").List,

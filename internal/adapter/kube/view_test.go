@@ -214,11 +214,16 @@ func TestBlindUntilListedAgain(t *testing.T) {
 	s.tell(fromBudgets, lost, false)
 	s.tell(fromPods, lost, false)
 	s.said("connection refused")
+	// Another reason is told when the first one is gone.
+	s.o.blind[fromBudgets] = "forbidden"
+	s.tell(fromPods, listed, false)
+	s.said("forbidden")
+	s.tell(fromPods, lost, false)
 	// Other streams go on, and nothing is claimed meanwhile.
 	s.tell(fromControllers, changed, false, deploymentItem(2))
 	s.tell(fromBudgets, listed, false)
 	s.tell(fromHeartbeat, alive, false)
-	s.said()
+	s.said("connection refused")
 	s.tell(fromPods, listed, false, podItem("b", "web", true), podItem("c", "web", true))
 	s.said("Deployment/shop/web 2/1")
 }

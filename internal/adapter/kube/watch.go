@@ -111,7 +111,7 @@ func (o *observer) observe(ctx context.Context, c *cluster, e event) {
 	switch e.what {
 	case lost:
 		o.flush()
-		if o.blind[e.from] == "" {
+		if o.dark == "" {
 			c.log.WarnContext(ctx, "cannot see the cluster's workloads", "reason", e.reason)
 		}
 		o.blind[e.from] = e.reason
@@ -177,10 +177,13 @@ func (o *observer) flush() {
 	o.report(o.view.sight(o.at))
 }
 
-// sayBlind reports that nothing can be seen, once.
+// sayBlind reports that nothing can be seen: once, and again when the reason is
+// another.
 func (o *observer) sayBlind() {
-	if o.dark != "" {
-		return
+	for _, reason := range o.blind {
+		if reason == o.dark {
+			return
+		}
 	}
 	first := slices.Min(slices.Collect(maps.Keys(o.blind)))
 	o.dark = o.blind[first]
