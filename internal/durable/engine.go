@@ -33,6 +33,7 @@ func (e *Engine) Work(stepper *rollout.Stepper) error {
 	w := worker.New(e.client, TaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: maxSteps,
 		WorkerStopTimeout:                  stopTimeout,
+		StickyScheduleToStartTimeout:       stickyTimeout,
 		MaxConcurrentWorkflowTaskPollers:   4,
 		MaxConcurrentActivityTaskPollers:   4,
 	})
@@ -47,6 +48,9 @@ func (e *Engine) Work(stepper *rollout.Stepper) error {
 const (
 	maxSteps    = 64 // steps at once in one process
 	stopTimeout = 20 * time.Second
+	// What a killed process had in hand is handed on after these; the server's
+	// own defaults are for networks, not for one machine.
+	stickyTimeout = 2 * time.Second
 )
 
 // registry is what workers and test environments have in common.
@@ -77,6 +81,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	_, err := e.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: task.ID(), TaskQueue: TaskQueue,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowTaskTimeout:      workflowTaskTimeout,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}, FleetWorkflowName, Input{Task: task})
 	if err != nil {

@@ -53,8 +53,10 @@ func PoolUpgrade(ctx workflow.Context, in Input) (Outcome, error) { return turns
 const (
 	stepTimeout      = 10 * time.Minute
 	heartbeatTimeout = 10 * time.Second
-	retryFirst       = time.Second
-	retryMost        = 30 * time.Second
+	// workflowTaskTimeout bounds how long the decisions of a killed process are waited for.
+	workflowTaskTimeout = 5 * time.Second
+	retryFirst          = time.Second
+	retryMost           = 30 * time.Second
 	// maxTurns is where a workflow carries itself over, beside the server's own
 	// suggestion: a turn is about 12 events, and the limit is 51,200.
 	maxTurns = 1000
@@ -124,6 +126,7 @@ func startChild(ctx workflow.Context, task rollout.Task, running map[string]bool
 	running[id] = true
 	childCtx := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            id,
+		WorkflowTaskTimeout:   workflowTaskTimeout,
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 	})

@@ -286,7 +286,13 @@ func (ct *clusterTurn) findings(snapshot fleet.Snapshot, p *fleet.Pool, policy f
 			leaving = append(leaving, n.Name)
 		}
 	}
-	_, _, findings := evacuate.Preview(evacuate.Input{Snapshot: snapshot, Leaving: leaving, Policy: policy.Evacuation, Pace: policy.Pace, Rollout: ct.ro.ID})
+	in := evacuate.Input{Snapshot: snapshot, Leaving: leaving, Policy: policy.Evacuation, Pace: policy.Pace, Rollout: ct.ro.ID}
+	var findings []fleet.Finding
+	if policy.Strategy == fleet.InPlace {
+		findings = evacuate.PreviewInPlace(in)
+	} else {
+		_, _, findings = evacuate.Preview(in)
+	}
 	if policy.Strategy != fleet.InPlace && len(p.Uncopied) > 0 {
 		findings = append(findings, fleet.Finding{
 			ID: "pool-setting-not-copied", Severity: fleet.Blocker, Object: "Pool/" + p.Name,
