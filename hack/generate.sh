@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Writes the generated files anew: the reference pages (hack/docgen) and the
+# Fleet file's schema and reference (internal/config/schema). With --verify it
+# writes nothing, and fails with a diff where one of them is stale.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED="${CGO_ENABLED:-0}"
+case "${1-}" in
+"")
+	go run ./hack/docgen -out docs/reference
+	go test ./internal/config/schema -count=1 -run 'IsCurrent$' -update >/dev/null
+	;;
+--verify)
+	fresh=$(mktemp -d)
+	trap 'rm -rf "$fresh"' EXIT
+	go run ./hack/docgen -out "$fresh"
+	stale=0
+	for page in "$fresh"/*; do
+		diff -u "docs/reference/$(basename "$page")" "$page" || stale=1
+	done
+	go test ./internal/config/schema -count=1 -run 'IsCurrent$' || stale=1
+	if [ "$stale" -ne 0 ]; then
+		echo "generated files are stale; run: make generate" >&2
+		exit 1
+	fi
+	;;
+*)
+	echo "usage: hack/generate.sh [--verify]" >&2
+	exit 2
+	;;
+esac
