@@ -109,7 +109,7 @@ func (p *Provider) UpgradeControlPlane(ctx context.Context, cluster fleet.Cluste
 	if why := takesPoolsAlong(props); why != "" {
 		return rollout.Operation{}, a.refuse(rollout.CodeControlPlaneAloneRefused, "upgrade the cluster as a whole, or move it to pools of scale sets", "%s", why)
 	}
-	props.KubernetesVersion = ptr(to.String())
+	props.KubernetesVersion = new(to.String())
 	return p.writeCluster(ctx, t, kindControlPlane, a, cluster.ID, mc)
 }
 

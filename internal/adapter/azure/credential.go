@@ -60,7 +60,7 @@ func certificateCredential(id fleet.Identity, common policy.ClientOptions, skipD
 	if id.TenantID == "" || id.ClientID == "" || id.CertificateFile == "" {
 		return nil, errors.New("tenantID, clientID and certificateFile must be given")
 	}
-	data, err := os.ReadFile(id.CertificateFile) //nolint:gosec // the Fleet file names it
+	data, err := os.ReadFile(id.CertificateFile)
 	if err != nil {
 		return nil, fmt.Errorf("certificateFile: %w", err)
 	}
@@ -80,7 +80,7 @@ func secretCredential(id fleet.Identity, common policy.ClientOptions, skipDiscov
 	if id.TenantID == "" || id.ClientID == "" || id.SecretFile == "" {
 		return nil, errors.New("tenantID, clientID and secretFile must be given")
 	}
-	data, err := os.ReadFile(id.SecretFile) //nolint:gosec // the Fleet file names it
+	data, err := os.ReadFile(id.SecretFile)
 	if err != nil {
 		return nil, fmt.Errorf("secretFile: %w", err)
 	}

@@ -265,7 +265,7 @@ func at(t *testing.T, object, path string) any {
 	if err := json.Unmarshal([]byte(object), &v); err != nil {
 		t.Fatalf("%v in %s", err, object)
 	}
-	for _, step := range strings.Split(path, ".") {
+	for step := range strings.SplitSeq(path, ".") {
 		switch x := v.(type) {
 		case map[string]any:
 			v = x[step]

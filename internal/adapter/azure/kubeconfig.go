@@ -25,7 +25,7 @@ func (p *Provider) Kubeconfig(ctx context.Context, cluster fleet.Cluster) ([]byt
 	}
 	// Kubernetes clients no longer know the other format.
 	got, err := t.clusters.ListClusterUserCredentials(ctx, t.group, t.name, &armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{
-		Format: ptr(armcontainerservice.FormatExec),
+		Format: new(armcontainerservice.FormatExec),
 	})
 	if err != nil {
 		return nil, a.failed(ctx, err)

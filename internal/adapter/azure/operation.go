@@ -122,7 +122,7 @@ func ask[T any](ctx context.Context, a act, poller *runtime.Poller[T], err error
 		// A token that the SDK does not take; its error quotes the token.
 		return rollout.OperationStatus{}, a.unreadable()
 	}
-	resp, err := poller.Poll(ctx)
+	resp, err := poller.Poll(ctx) //nolint:bodyclose // the SDK has read and closed it
 	if err != nil {
 		return rollout.OperationStatus{}, err
 	}

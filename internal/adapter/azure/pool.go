@@ -79,7 +79,7 @@ func (p *Provider) CreatePool(ctx context.Context, cluster fleet.Cluster, like, 
 		return rollout.Operation{}, a.refuse(rollout.CodeInvalid, "correct what the new pool is to be", "%v", err)
 	}
 	// Where somebody makes a pool of that name in between, it is not overwritten.
-	poller, err := t.pools.BeginCreateOrUpdate(ctx, t.group, t.name, pool.Name, armcontainerservice.AgentPool{Properties: properties}, &armcontainerservice.AgentPoolsClientBeginCreateOrUpdateOptions{IfNoneMatch: ptr("*")})
+	poller, err := t.pools.BeginCreateOrUpdate(ctx, t.group, t.name, pool.Name, armcontainerservice.AgentPool{Properties: properties}, &armcontainerservice.AgentPoolsClientBeginCreateOrUpdateOptions{IfNoneMatch: new("*")})
 	if err != nil {
 		return rollout.Operation{}, a.failed(ctx, err)
 	}
@@ -137,7 +137,7 @@ func (p *Provider) UpgradePool(ctx context.Context, cluster fleet.Cluster, pool 
 	if err := unchanged(a, pool.ETag, props.ETag); err != nil {
 		return rollout.Operation{}, err
 	}
-	props.OrchestratorVersion = ptr(to.String())
+	props.OrchestratorVersion = new(to.String())
 	// An older snapshot would pin the pool to that one's image and version.
 	props.CreationData = creationData(snapshotID)
 	if surge != "" {

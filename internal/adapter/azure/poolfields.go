@@ -69,7 +69,7 @@ func newPool(like *poolProperties, want *fleet.Pool) (*poolProperties, error) {
 	}
 	writable(p)
 	p.PowerState = nil // a new pool runs
-	p.OrchestratorVersion = ptr(want.Version.String())
+	p.OrchestratorVersion = new(want.Version.String())
 	p.CreationData = creationData(want.SnapshotID)
 	if want.Tags != nil {
 		p.Tags = wire(want.Tags)
@@ -110,13 +110,13 @@ func uncopied(p *poolProperties) []string {
 
 func setAutoscaler(p *poolProperties, to *fleet.Autoscaler) (err error) {
 	if to == nil {
-		p.EnableAutoScaling, p.MinCount, p.MaxCount = ptr(false), nil, nil
+		p.EnableAutoScaling, p.MinCount, p.MaxCount = new(false), nil, nil
 		return nil
 	}
 	if to.Min > to.Max {
 		return fmt.Errorf("the autoscaler's minimum %d is above its maximum %d", to.Min, to.Max)
 	}
-	p.EnableAutoScaling = ptr(true)
+	p.EnableAutoScaling = new(true)
 	if p.MinCount, err = nodes(to.Min); err != nil {
 		return err
 	}
@@ -136,7 +136,5 @@ func nodes(n int) (*int32, error) {
 	if n < 0 || n > math.MaxInt32 {
 		return nil, fmt.Errorf("%d is no number of nodes", n)
 	}
-	return ptr(int32(n)), nil //nolint:gosec // bounded above
+	return new(int32(n)), nil //nolint:gosec // bounded above
 }
-
-func ptr[T any](v T) *T { return &v }

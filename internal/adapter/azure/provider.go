@@ -99,7 +99,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		Transport: client,
 		Telemetry: policy.TelemetryOptions{ApplicationID: "liftlock"},
 		Retry: policy.RetryOptions{
-			MaxRetries:    int32(min(tuning.MaxRetries, 100)), //nolint:gosec // bounded above
+			MaxRetries:    int32(min(tuning.MaxRetries, 100)),
 			RetryDelay:    tuning.RetryDelay,
 			MaxRetryDelay: tuning.MaxRetryDelay,
 			TryTimeout:    tuning.TryTimeout,

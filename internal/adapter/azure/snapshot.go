@@ -32,7 +32,7 @@ func (p *Provider) SnapshotPool(ctx context.Context, cluster fleet.Cluster, pool
 		Location: &cluster.Location,
 		Properties: &armcontainerservice.SnapshotProperties{
 			CreationData: creationData(cluster.ID + "/agentPools/" + pool.Name),
-			SnapshotType: ptr(armcontainerservice.SnapshotTypeNodePool),
+			SnapshotType: new(armcontainerservice.SnapshotTypeNodePool),
 		},
 	}, nil)
 	if err != nil {

@@ -28,7 +28,7 @@ func newHTTPClient(caFile string) (*http.Client, error) {
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, Renegotiation: tls.RenegotiateFreelyAsClient},
 	}
 	if caFile != "" {
-		pem, err := os.ReadFile(caFile) //nolint:gosec // the Fleet file names it
+		pem, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("cloud caFile: %w", err)
 		}
