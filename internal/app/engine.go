@@ -36,6 +36,7 @@ type engine struct {
 	*state
 	stepper *rollout.Stepper
 	durable *durable.Engine
+	check   func(context.Context) error // of the embedded engine's store; nil without one
 	closers []func(context.Context) error
 }
 
@@ -56,7 +57,12 @@ func (h *Host) StartEngine(ctx context.Context, o cli.EngineOptions) (_ cli.Engi
 			err = errors.Join(err, e.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	conn, err := e.dial(ctx, o)
+	taken, err := claimFor(o.Dir, o.Temporal.Address)
+	if err != nil {
+		return nil, err
+	}
+	e.onClose(func(context.Context) error { return taken.Close() })
+	conn, err := e.join(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -88,18 +94,22 @@ func (h *Host) StartEngine(ctx context.Context, o cli.EngineOptions) (_ cli.Engi
 }
 
 // dial starts the embedded engine, or connects to a Temporal cluster.
-func (e *engine) dial(ctx context.Context, o cli.EngineOptions) (client.Client, error) {
+func (e *engine) dial(ctx context.Context, o cli.EngineOptions, holder string) (client.Client, error) {
 	converterOf, err := codec.New(filepath.Join(o.Dir, payloadKeyName))
 	if err != nil {
 		return nil, err
 	}
 	options := client.Options{
 		DataConverter: converterOf, FailureConverter: codec.NewFailureConverter(converterOf),
-		Logger: sdklog.NewStructuredLogger(o.Log),
+		Logger: sdklog.NewStructuredLogger(o.Log), Identity: identityOf(holder),
 	}
 	var conn client.Client
 	if o.Temporal.Address != "" {
 		if conn, err = dialRemote(ctx, o.Temporal, options); err != nil {
+			return nil, err
+		}
+		if err := sameStore(ctx, conn, o.Temporal, holder); err != nil {
+			conn.Close()
 			return nil, err
 		}
 	} else {
@@ -110,6 +120,7 @@ func (e *engine) dial(ctx context.Context, o cli.EngineOptions) (client.Client, 
 		if err != nil {
 			return nil, err
 		}
+		e.check = srv.Check
 		e.onClose(func(context.Context) error { return srv.Close() })
 		if conn, err = srv.Dial(ctx, options); err != nil {
 			return nil, err
@@ -169,6 +180,15 @@ func (e *engine) Begin(ctx context.Context, file rollout.FleetFile, actor string
 	return ro, look, resumed, e.durable.Start(ctx, ro.ID)
 }
 
+// Check says why the embedded engine's store cannot be written to. Records,
+// ledger and journal lie beside it.
+func (e *engine) Check(ctx context.Context) error {
+	if e.check == nil {
+		return nil
+	}
+	return e.check(ctx)
+}
+
 // Resume makes sure that a rollout that was begun is running.
 func (e *engine) Resume(ctx context.Context, id string) error { return e.durable.Start(ctx, id) }
 
@@ -210,7 +230,10 @@ func (r *reaches) of(ctx context.Context, spec *fleet.Spec) (rollout.Reach, erro
 	}
 	provider, err := azure.New(ctx, azure.Options{Cloud: spec.Cloud, Identity: spec.Identity, Logger: r.log})
 	if err != nil {
-		return rollout.Reach{}, err
+		return rollout.Reach{}, &rollout.ProviderError{
+			Code: rollout.CodeUnauthorized, Object: "Azure", Doing: "sign in", Message: err.Error(),
+			Remedy: "see spec.azure of the Fleet file", Err: err,
+		}
 	}
 	options := kube.Options{Kubeconfig: provider.Kubeconfig, Logger: r.log}
 	if spec.Access.Kind == "Kubeconfig" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,7 +12,49 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"liftlock.dev/liftlock/internal/cli"
+	"liftlock.dev/liftlock/internal/durable"
 )
+
+// joined is a state folder whose rollouts run on a Temporal cluster, seen by a
+// process that takes no part in the work.
+type joined struct {
+	*engine
+	conn client.Client
+}
+
+// Close closes the folder and the connection.
+func (j *joined) Close() error {
+	j.conn.Close()
+	return j.state.Close()
+}
+
+// JoinState opens a state folder to steer the rollouts that run on a Temporal
+// cluster.
+func (h *Host) JoinState(ctx context.Context, o cli.EngineOptions) (cli.State, error) {
+	if err := begun(o.Dir); err != nil {
+		return nil, err
+	}
+	st, err := openState(ctx, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{state: st}
+	conn, err := e.join(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	e.durable = durable.New(conn)
+	return &joined{engine: e, conn: conn}, nil
+}
+
+// join connects as one who has the state folder of the workers.
+func (e *engine) join(ctx context.Context, o cli.EngineOptions) (client.Client, error) {
+	holder, err := e.holder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.dial(ctx, o, holder)
+}
 
 // dialRemote connects to a Temporal cluster or Temporal Cloud.
 func dialRemote(ctx context.Context, t cli.Temporal, options client.Options) (client.Client, error) {

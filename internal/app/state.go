@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -23,10 +26,23 @@ type state struct {
 
 var _ cli.State = (*state)(nil)
 
-// OpenState opens a state folder, making it where it is missing.
+// OpenState opens a state folder that an engine has made.
 func (h *Host) OpenState(ctx context.Context, dir string) (cli.State, error) {
+	if err := begun(dir); err != nil {
+		return nil, err
+	}
 	return openState(ctx, dir)
 }
+
+// begun says that a folder has no store, if so: nothing was ever begun there.
+func begun(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, storeName)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w has been started with the state folder %s; start one with: liftlock run FLEET_FILE", rollout.ErrNoRollout, dir)
+	}
+	return nil
+}
+
+// openState opens a state folder, making it where it is missing.
 
 func openState(ctx context.Context, dir string) (*state, error) {
 	file, err := sqlite.Open(ctx, filepath.Join(dir, storeName))

@@ -11,8 +11,12 @@ import (
 type Host interface {
 	// ReadFleet reads a Fleet file. What is wrong with it is a *config.Error.
 	ReadFleet(ctx context.Context, path string) (rollout.FleetFile, error)
-	// OpenState opens a state folder, making it where it is missing.
+	// OpenState opens a state folder. One without a store, in which nothing was
+	// ever begun, is a rollout.ErrNoRollout.
 	OpenState(ctx context.Context, dir string) (State, error)
+	// JoinState is OpenState for a folder whose rollouts run on a Temporal
+	// cluster: its Send makes them look at once.
+	JoinState(ctx context.Context, o EngineOptions) (State, error)
 	// StartEngine opens a state folder and runs the rollouts in it. A folder
 	// that another engine runs on is a *LockedError.
 	StartEngine(ctx context.Context, o EngineOptions) (Engine, error)
@@ -44,6 +48,9 @@ type Engine interface {
 	// Begin starts a rollout of a Fleet file, or takes up the unfinished one. A
 	// record without id means that nothing is to be done.
 	Begin(ctx context.Context, file rollout.FleetFile, actor string) (ro rollout.RolloutRecord, look *rollout.Outlook, resumed bool, err error)
+	// Check says why nothing can be written down, such as a full disk. Without it
+	// that shows only as rollouts that do not move.
+	Check(ctx context.Context) error
 	// Resume makes sure that a rollout that was begun is running.
 	Resume(ctx context.Context, id string) error
 	// Close ends this process's part. Rollouts are kept and go on with the next engine.

@@ -18,11 +18,21 @@ import (
 
 // withState runs f on the state folder.
 func (c *command) withState(ctx context.Context, f func(st State) error) error {
-	st, err := c.host.OpenState(ctx, c.stateDir)
+	st, err := c.openState(ctx)
 	if err != nil {
-		return &exit{ExitUnavailable, err}
+		return err
 	}
 	return errors.Join(f(st), st.Close())
+}
+
+// openState opens the state folder. One that is not there holds no rollout, and
+// is not made by looking.
+func (c *command) openState(ctx context.Context) (State, error) {
+	st, err := c.host.OpenState(ctx, c.stateDir)
+	if err != nil && !errors.Is(err, rollout.ErrNoRollout) {
+		return nil, &exit{ExitUnavailable, err}
+	}
+	return st, err
 }
 
 func (c *command) ledgerCommand() *cobra.Command {

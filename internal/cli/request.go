@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -14,9 +15,9 @@ const unverified = " (unverified)"
 
 // send carries out a request and prints what it did.
 func (c *command) send(ctx context.Context, r rollout.Request) error {
-	st, err := c.host.OpenState(ctx, c.stateDir)
+	st, err := c.openSteered(ctx)
 	if err != nil {
-		return &exit{ExitUnavailable, err}
+		return err
 	}
 	defer func() { _ = st.Close() }()
 	r.Actor = c.Actor + unverified
@@ -28,6 +29,18 @@ func (c *command) send(ctx context.Context, r rollout.Request) error {
 		c.say("no engine is running on %s; go on with: liftlock run FLEET_FILE", c.stateDir)
 	}
 	return c.print(answer, func(w io.Writer) { columns(w, "ROLLOUT\tDONE", [][]string{{answer.Rollout, answer.Done}}) })
+}
+
+// openSteered opens the state folder to steer what runs on it.
+func (c *command) openSteered(ctx context.Context) (State, error) {
+	if c.temporal.Address == "" {
+		return c.openState(ctx)
+	}
+	st, err := c.host.JoinState(ctx, EngineOptions{Dir: c.stateDir, Temporal: c.temporal, Log: c.logger()})
+	if err != nil && !errors.Is(err, rollout.ErrNoRollout) {
+		return nil, &exit{ExitUnavailable, err}
+	}
+	return st, err
 }
 
 // requestCommand builds the command of a verb; shape adds its flags.

@@ -136,6 +136,7 @@ Results go to stdout, progress and messages to stderr. Exit codes:
 		c.approveCommand(), c.pauseCommand(), c.resumeCommand(), c.skipCommand(), c.retryCommand(), c.abortCommand(), c.rollbackCommand(),
 		c.ledgerCommand(), c.journalCommand(), c.reportCommand(), c.snapshotCommand(), c.versionCommand(),
 	)
+	refuseArgs(root)
 	for _, sub := range root.Commands() {
 		refuseArgs(sub)
 	}

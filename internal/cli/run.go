@@ -46,9 +46,29 @@ interrupted, the rollout is kept and goes on with the same command.`,
 	return cmd
 }
 
+// readFleet reads a Fleet file. One that cannot be read is wrong input, too.
+func (c *command) readFleet(ctx context.Context, path string) (rollout.FleetFile, error) {
+	file, err := c.host.ReadFleet(ctx, path)
+	if err != nil {
+		return file, &exit{ExitBadInput, err}
+	}
+	return file, nil
+}
+
+// startEngine opens the state folder and joins its engine, or starts it.
+func (c *command) startEngine(ctx context.Context) (Engine, error) {
+	engine, err := c.host.StartEngine(ctx, EngineOptions{Dir: c.stateDir, Temporal: c.temporal, Log: c.logger()})
+	_, locked := errors.AsType[*LockedError](err)
+	_, refused := errors.AsType[*rollout.RefusedError](err)
+	if err != nil && !locked && !refused && ctx.Err() == nil {
+		return nil, &exit{ExitUnavailable, err}
+	}
+	return engine, err
+}
+
 // run upgrades a fleet and shows progress until the rollout ends.
 func (c *command) run(ctx context.Context, path string) error {
-	file, err := c.host.ReadFleet(ctx, path)
+	file, err := c.readFleet(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -63,7 +83,7 @@ func (c *command) run(ctx context.Context, path string) error {
 // the end. during, when not nil, runs beside it with a way to send requests.
 // It returns the rollout's id, or "" when nothing was to be done.
 func (c *command) begin(ctx context.Context, file rollout.FleetFile, during func(ctx context.Context, e Engine, id string) error) (id string, err error) {
-	engine, err := c.host.StartEngine(ctx, EngineOptions{Dir: c.stateDir, Temporal: c.temporal, Log: c.logger()})
+	engine, err := c.startEngine(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -98,7 +118,38 @@ func (c *command) begin(ctx context.Context, file rollout.FleetFile, during func
 			}
 		}()
 	}
+	watching, stop := context.WithCancel(ctx)
+	guarded := make(chan struct{})
+	go func() { defer close(guarded); c.guard(watching, engine) }()
+	defer func() { stop(); <-guarded }()
 	return ro.ID, c.follow(ctx, engine, ro.ID)
+}
+
+// checkEvery is how soon a person learns that nothing can be written down.
+const checkEvery = 3 * time.Second
+
+// guard says when the state folder can no longer be written to, and when it can
+// again. The engine tries on by itself.
+func (c *command) guard(ctx context.Context, engine Engine) {
+	ticker := time.NewTicker(checkEvery)
+	defer ticker.Stop()
+	for told := false; ; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		err := engine.Check(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !told:
+			c.say("liftlock: %v\nliftlock: nothing is lost; the rollout waits and goes on by itself", err)
+		case err == nil && told:
+			c.say("the state folder can be written to again; the rollout goes on")
+		}
+		told = err != nil
+	}
 }
 
 // closeTimeout bounds how long an engine may take to end.
@@ -106,7 +157,7 @@ const closeTimeout = 40 * time.Second
 
 // detach starts this command again in the background and returns.
 func (c *command) detach(ctx context.Context, path string) error {
-	if _, err := c.host.ReadFleet(ctx, path); err != nil {
+	if _, err := c.readFleet(ctx, path); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.stateDir, 0o700); err != nil {
@@ -173,7 +224,7 @@ func versionsOf(look *rollout.Outlook) string {
 
 // dryRun says what would be done.
 func (c *command) dryRun(ctx context.Context, path string) error {
-	file, err := c.host.ReadFleet(ctx, path)
+	file, err := c.readFleet(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -205,7 +256,7 @@ func (c *command) workCommand() *cobra.Command {
 			if c.temporal.Address == "" {
 				return &exit{ExitBadInput, errors.New("liftlock work needs --temporal HOST:PORT; the embedded engine has one worker, which liftlock run starts")}
 			}
-			engine, err := c.host.StartEngine(cmd.Context(), EngineOptions{Dir: c.stateDir, Temporal: c.temporal, Log: c.logger()})
+			engine, err := c.startEngine(cmd.Context())
 			if err != nil {
 				return err
 			}
