@@ -79,7 +79,8 @@ func TestClusterOddities(t *testing.T) {
 		{"channel", []any{"properties.autoUpgradeProfile.upgradeChannel", "stable"}, func(c fleet.Cluster) bool { return c.UpgradeChannel == "stable" }},
 		{"own machines", []any{
 			"properties.agentPoolProfiles.0.vmSize", nil, "properties.agentPoolProfiles.0.count", nil,
-			"properties.agentPoolProfiles.0.virtualMachinesProfile.scale.manual", []any{map[string]any{"size": "Standard_D2s_v5", "count": 2}, map[string]any{"size": "Standard_D4s_v5", "count": 1}},
+			"properties.agentPoolProfiles.0.virtualMachinesProfile.scale.manual",
+			[]any{map[string]any{"size": "Standard_D2s_v5", "count": 2}, map[string]any{"size": "Standard_D4s_v5", "count": 1}},
 		}, func(c fleet.Cluster) bool {
 			return c.Pools[0].Count == 3 && c.Pools[0].VMSize == "Standard_D2s_v5" && len(c.Pools[0].Uncopied) == 1
 		}},
@@ -132,8 +133,10 @@ func TestOffers(t *testing.T) {
 	want := fleet.Offers{
 		ControlPlane: []fleet.OfferedVersion{{Version: version("1.34.9"), LongTermOnly: true}, {Version: version("1.35.4")}, {Version: version("1.36.0"), Preview: true}},
 		Region: []fleet.OfferedVersion{
-			{Version: version("1.34.4"), LongTermOnly: true}, {Version: version("1.34.9"), LongTermOnly: true},
-			{Version: version("1.35.4")}, {Version: version("1.36.0"), Preview: true},
+			{Version: version("1.34.4"), LongTermOnly: true},
+			{Version: version("1.34.9"), LongTermOnly: true},
+			{Version: version("1.35.4")},
+			{Version: version("1.36.0"), Preview: true},
 		},
 		NodeImages: map[string]string{"apps": "AKSUbuntu-2204gen2containerd-202611.03.0"},
 	}

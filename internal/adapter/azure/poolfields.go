@@ -136,5 +136,5 @@ func nodes(n int) (*int32, error) {
 	if n < 0 || n > math.MaxInt32 {
 		return nil, fmt.Errorf("%d is no number of nodes", n)
 	}
-	return new(int32(n)), nil //nolint:gosec // bounded above
+	return new(int32(n)), nil
 }
