@@ -3,8 +3,10 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,7 +109,7 @@ func (d *badDay) stands(t *testing.T, cluster string, state fleet.State, why str
 			}
 			seen[fmt.Sprintf("pool %s %s: %s", p.Name, p.State, p.Reason)] = true
 		}
-		return fmt.Errorf("seen so far: %q", seen)
+		return fmt.Errorf("seen so far: %q", slices.Sorted(maps.Keys(seen)))
 	})
 }
 
