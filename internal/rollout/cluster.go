@@ -47,10 +47,13 @@ func (s *reached) cluster(ctx context.Context, t Task, ro RolloutRecord, spec *f
 		if ctx.Err() != nil {
 			return Turn{}, err
 		}
-		if turn, err = ct.failed(ctx, err); err != nil {
+		cause := err
+		if turn, err = ct.failed(ctx, cause); err != nil {
 			return Turn{}, err
 		}
-		return turn, nil
+		if !turn.Ended && stillRuns(cause) {
+			turn.Op, turn.Polls = t.Op, t.Polls
+		}
 	}
 	return turn, nil
 }
@@ -85,7 +88,7 @@ func (ct *clusterTurn) take(ctx context.Context) (Turn, error) {
 		return ct.unreachable(ctx, err)
 	}
 	if err := ct.lease(ctx); err != nil {
-		return Turn{}, err
+		return ct.unreachable(ctx, err)
 	}
 	ct.Watcher.Ensure(ct.ro.ID, ct.rec.ID, ct.kube)
 	snapshot, err := ct.kube.Snapshot(ctx)
@@ -118,21 +121,32 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 	if err != nil {
 		return Turn{}, err
 	}
+	proven, err := ct.provenVersions(ctx, ct.ro)
+	if err != nil {
+		return Turn{}, err
+	}
 	step := plan.NextClusterStep(plan.ClusterView{
 		Cluster: ct.c, Nodes: snapshot.Nodes, Target: ct.rec.To, Offers: offers, Images: images,
 		Policy: policyOf(ct.spec, ct.rec.Ring, ct.rec.Name), Channels: ct.spec.Channels, SetAside: ct.rec.SetAside,
-		ImagePass: ct.spec.Target.Channel == fleet.ChannelNodeImage,
+		ImagePass: ct.spec.Target.Channel == fleet.ChannelNodeImage, Proven: proven,
 	})
+	open, err := ct.openPools(ctx)
+	if err != nil {
+		return Turn{}, err
+	}
 	if why := ct.hold(); why != "" && step.Kind != plan.StepVerify && step.Kind != plan.StepAwait && step.Kind != plan.StepSetAside {
-		return ct.say(ctx, Turn{State: fleet.StatePaused, Reason: why, After: patience}, "hold", "")
+		return ct.say(ctx, Turn{State: fleet.StatePaused, Reason: why, After: patience, Start: open}, "hold", "")
+	}
+	if turn, wait := ct.finishFirst(step, open); wait {
+		return ct.say(ctx, turn, "pools", "")
 	}
 	switch step.Kind {
 	case plan.StepSetAside:
 		return ct.end(ctx, fleet.StateSetAside, step.Reason)
 	case plan.StepAwait:
-		return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: step.Reason, After: soon}, "await", step.Reason)
+		return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: step.Reason, After: soon, Start: open}, "await", step.Reason)
 	case plan.StepRefuse:
-		return ct.say(ctx, Turn{State: fleet.StateBlocked, Reason: step.Reason, After: patience}, "blocked", step.Reason)
+		return ct.say(ctx, Turn{State: fleet.StateBlocked, Reason: step.Reason, After: patience, Start: open}, "blocked", step.Reason)
 	case plan.StepSetChannels:
 		return ct.setChannels(ctx, step)
 	case plan.StepControlPlane:
@@ -148,9 +162,7 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 			return ct.Provider.UpgradeControlPlane(ctx, ct.c, step.Version)
 		})
 	case plan.StepReconcile:
-		return ct.start(ctx, "reconcile", "cluster", step.Reason, func() (Operation, error) {
-			return ct.Provider.Reconcile(ctx, ct.c, nil)
-		})
+		return ct.reconcile(ctx, step.Reason)
 	case plan.StepPool:
 		return ct.pool(ctx, step, snapshot, images)
 	case plan.StepVerify:
@@ -158,6 +170,57 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 	default:
 		return Turn{}, fmt.Errorf("cluster %s: step %q is not one of a cluster", ct.rec.Name, step.Kind)
 	}
+}
+
+// reconcile asks the provider to take up what it failed at, a few times.
+func (ct *clusterTurn) reconcile(ctx context.Context, reason string) (Turn, error) {
+	if ct.rec.Failures >= giveUp {
+		return ct.end(ctx, fleet.StateFailed, reason)
+	}
+	turn, err := ct.start(ctx, "reconcile", "cluster", reason, func() (Operation, error) {
+		return ct.Provider.Reconcile(ctx, ct.c, nil)
+	})
+	if err != nil || turn.Op.Token != "" {
+		return turn, err
+	}
+	turn.After = backoff(ct.rec.Failures)
+	return turn, ct.change(ctx, func(r *ClusterRecord) { r.Failures++ })
+}
+
+// openPools lists the tasks of the cluster's pools that have not ended.
+func (ct *clusterTurn) openPools(ctx context.Context) ([]Task, error) {
+	records, err := all[PoolRecord](ctx, ct.Store, ct.ro.ID, kindPool)
+	if err != nil {
+		return nil, err
+	}
+	var open []Task
+	for _, key := range ct.rec.Pools {
+		if p := records[key]; p.Name != "" && !p.State.Ended() {
+			open = append(open, Task{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: p.Name, To: p.To})
+		}
+	}
+	return open, nil
+}
+
+// finishFirst lets pools that were begun come to their end before the cluster
+// goes on to another pool, to its next control plane, or to its own end.
+func (ct *clusterTurn) finishFirst(step plan.ClusterStep, open []Task) (Turn, bool) {
+	others := slices.DeleteFunc(slices.Clone(open), func(t Task) bool {
+		return step.Kind == plan.StepPool && strings.EqualFold(t.Pool, step.Target) && t.To == step.Version
+	})
+	if len(others) == 0 {
+		return Turn{}, false
+	}
+	switch step.Kind {
+	case plan.StepAwait, plan.StepRefuse, plan.StepSetAside, plan.StepReconcile:
+		return Turn{}, false
+	case plan.StepSetChannels:
+		if ct.rec.SetAside == nil || step.Channels != *ct.rec.SetAside {
+			return Turn{}, false // the provider's own upgrades would race the pools
+		}
+	default:
+	}
+	return Turn{State: fleet.StateRunning, Reason: "pool " + others[0].Pool + " comes to its end first", After: patience, Start: open}, true
 }
 
 // hold says why nothing new may begin now, or "".
@@ -187,12 +250,12 @@ func (ct *clusterTurn) lease(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if text := kept[noteChannels]; text != "" {
-			var channels plan.Channels
-			if err := json.Unmarshal([]byte(text), &channels); err != nil {
-				return fmt.Errorf("cluster %s: the Lease kube-system/liftlock has an unreadable note %s: %w", ct.rec.Name, noteChannels, err)
-			}
-			if err := ct.change(ctx, func(r *ClusterRecord) { r.SetAside = &channels }); err != nil {
+		channels, err := channelsOf(kept)
+		if err != nil {
+			return fmt.Errorf("cluster %s: %w", ct.rec.Name, err)
+		}
+		if channels != nil {
+			if err := ct.change(ctx, func(r *ClusterRecord) { r.SetAside = channels }); err != nil {
 				return err
 			}
 		}
@@ -205,6 +268,20 @@ func (ct *clusterTurn) lease(ctx context.Context) error {
 		notes[noteChannels] = string(text)
 	}
 	return ct.kube.AcquireLease(ctx, ct.Holder, leaseTTL, notes)
+}
+
+// channelsOf reads from a Lease's notes which channels were set aside; nil for
+// none.
+func channelsOf(notes map[string]string) (*plan.Channels, error) {
+	text := notes[noteChannels]
+	if text == "" {
+		return nil, nil //nolint:nilnil // none is a good answer
+	}
+	channels := &plan.Channels{}
+	if err := json.Unmarshal([]byte(text), channels); err != nil {
+		return nil, fmt.Errorf("the Lease kube-system/liftlock has an unreadable note %s: %w", noteChannels, err)
+	}
+	return channels, nil
 }
 
 // setChannels switches the provider's automatic upgrades off, or back on.
@@ -237,6 +314,12 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 	p := ct.c.Pool(step.Target)
 	policy := policyOf(ct.spec, ct.rec.Ring, ct.rec.Name)(step.Target)
 	if !known || rec.StartedAt.IsZero() {
+		if why, until, err := ct.tooLate(ctx, p); err != nil || why != "" {
+			if err != nil {
+				return Turn{}, err
+			}
+			return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: why, After: min(patience, max(glance, until.Sub(ct.now())))}, "hold", step.Target)
+		}
 		findings := ct.findings(snapshot, p, policy)
 		if err := ct.change(ctx, func(r *ClusterRecord) { r.Findings = mergeFindings(r.Findings, findings) }); err != nil {
 			return Turn{}, err
@@ -257,9 +340,13 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 			return Turn{}, err
 		}
 	}
-	if known && rec.State == fleet.StateSucceeded {
-		// The world says otherwise: a node or the image fell back. Go again.
-		if _, err := update(ctx, ct.Store, ct.ro.ID, kindPool, key, func(r *PoolRecord) { r.State, r.EndedAt = fleet.StateRunning, time.Time{} }); err != nil {
+	if known && rec.State.Ended() {
+		// The world says otherwise: a node or the image fell back, or it was
+		// stopped before its end. Go again.
+		if _, err := update(ctx, ct.Store, ct.ro.ID, kindPool, key, func(r *PoolRecord) {
+			r.again()
+			r.Image = images[p.ImageFamily()]
+		}); err != nil {
 			return Turn{}, err
 		}
 	}
@@ -275,6 +362,29 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 		Start: []Task{{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: step.Target, To: step.Version}},
 	}
 	return ct.say(ctx, turn, "pools", "")
+}
+
+// tooLate says why a pool must not begin in this window any more, and when the
+// window closes: its forecast says that it would not finish.
+func (ct *clusterTurn) tooLate(ctx context.Context, p *fleet.Pool) (why string, closes time.Time, err error) {
+	ring, _ := ct.spec.Ring(ct.rec.Ring)
+	if ring == nil || ring.OnClose == fleet.FinishCluster {
+		return "", closes, nil
+	}
+	o := opening(ct.spec, ring, ct.now())
+	if o.Closes.IsZero() {
+		return "", closes, nil
+	}
+	pace, err := ct.pastPace(ctx)
+	if err != nil {
+		return "", closes, err
+	}
+	takes := plan.Forecast(plan.Size{Nodes: p.Count}, pace)
+	if !ct.now().Add(takes).After(o.Closes) {
+		return "", closes, nil
+	}
+	return fmt.Sprintf("too late in this window, which closes %s, to finish pool %s (about %s); it starts in the next one",
+		o.Closes.Format(time.RFC3339), p.Name, takes.Round(time.Minute)), o.Closes, nil
 }
 
 // findings previews the evacuation of a pool: what its owners must know, and

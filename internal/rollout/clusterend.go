@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,9 @@ func (ct *clusterTurn) change(ctx context.Context, f func(*ClusterRecord)) error
 func (ct *clusterTurn) say(ctx context.Context, turn Turn, kind, what string) (Turn, error) {
 	return turn, ct.change(ctx, func(r *ClusterRecord) {
 		r.State, r.Reason, r.Attempts = turn.State, turn.Reason, 0
+		if turn.State == fleet.StateRunning {
+			r.Failures = 0
+		}
 		r.Spans = enter(r.Spans, kind, what, ct.now())
 	})
 }
@@ -47,6 +51,9 @@ func (ct *clusterTurn) start(ctx context.Context, action, object, reason string,
 	turn := Turn{State: fleet.StateRunning, Reason: reason, After: time.Second, Op: op}
 	return turn, ct.change(ctx, func(r *ClusterRecord) {
 		r.State, r.Reason = turn.State, turn.Reason
+		if action != "reconcile" { // asked for again and again, it backs off
+			r.Attempts = 0
+		}
 		r.Spans = enter(r.Spans, action, object, ct.now())
 	})
 }
@@ -54,9 +61,15 @@ func (ct *clusterTurn) start(ctx context.Context, action, object, reason string,
 // end writes the cluster's last state, gives up its Lease and stops watching.
 func (ct *clusterTurn) end(ctx context.Context, state fleet.State, reason string) (Turn, error) {
 	ct.Watcher.Stop(ctx, ct.ro.ID, ct.rec.ID)
+	if ct.kube == nil && state == fleet.StateFailed {
+		ct.reach(ctx)
+	}
 	if ct.kube != nil {
-		if err := ct.kube.ReleaseLease(ctx, ct.Holder); err != nil {
-			return Turn{}, err
+		if err := ct.release(ctx); err != nil {
+			if state != fleet.StateSetAside && state != fleet.StateFailed {
+				return Turn{}, err
+			}
+			ct.Log.WarnContext(ctx, "the Lease could not be given up; it runs out by itself", "cluster", ct.rec.Name, "error", err)
 		}
 	}
 	if err := ct.journal(ctx, fleet.JournalEntry{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.Name, Action: "endCluster", Object: string(state), Reason: reason}); err != nil {
@@ -69,14 +82,39 @@ func (ct *clusterTurn) end(ctx context.Context, state fleet.State, reason string
 	return Turn{State: state, Reason: reason, Ended: true}, err
 }
 
+// reach connects to the cluster, if it can be had, to give its Lease up.
+func (ct *clusterTurn) reach(ctx context.Context) {
+	c, err := ct.Provider.Cluster(ctx, ct.rec.ID)
+	if err != nil {
+		return
+	}
+	if kube, err := ct.Connector.Connect(ctx, c, ct.rec.UID); err == nil {
+		ct.c, ct.kube = c, kube
+	}
+}
+
+// release gives the Lease up. What it notes is struck out once it is restored.
+func (ct *clusterTurn) release(ctx context.Context) error {
+	if aside := ct.rec.SetAside; aside != nil && ct.c.ID != "" && aside.Of(&ct.c) {
+		if err := ct.kube.AcquireLease(ctx, ct.Holder, leaseTTL, map[string]string{noteChannels: ""}); err != nil {
+			return err
+		}
+	}
+	return ct.kube.ReleaseLease(ctx, ct.Holder)
+}
+
 // failed decides what an error means for the cluster.
 func (ct *clusterTurn) failed(ctx context.Context, cause error) (Turn, error) {
-	turn, fatal := trouble(cause, ct.rec.Attempts)
+	failures := ct.rec.Failures
+	if failedOperation(cause) {
+		failures++
+	}
+	turn, fatal := trouble(cause, ct.rec.Attempts, failures)
 	if fatal {
 		return ct.end(ctx, fleet.StateFailed, cause.Error())
 	}
 	err := ct.change(ctx, func(r *ClusterRecord) {
-		r.State, r.Reason = turn.State, turn.Reason
+		r.State, r.Reason, r.Failures = turn.State, turn.Reason, failures
 		r.Attempts++
 		r.Spans = enter(r.Spans, "waiting", string(CodeOf(cause)), ct.now())
 	})
@@ -92,7 +130,10 @@ func (ct *clusterTurn) unreachable(ctx context.Context, cause error) (Turn, erro
 	if _, wrong := errors.AsType[*IdentityError](cause); wrong {
 		return Turn{}, cause
 	}
-	untouched := len(ct.rec.Hops) == 0 && len(ct.rec.Pools) == 0
+	if _, held := errors.AsType[*LeaseHeldError](cause); held {
+		return Turn{}, cause
+	}
+	untouched := len(ct.rec.Hops) == 0 && len(ct.rec.Pools) == 0 && ct.rec.SetAside == nil
 	if untouched && ct.now().Sub(ct.rec.StartedAt) > setAsideAfter {
 		return ct.end(ctx, fleet.StateSetAside, "its API server cannot be reached: "+cause.Error())
 	}
@@ -114,10 +155,22 @@ func (ct *clusterTurn) images(ctx context.Context, offers fleet.Offers) (map[str
 		}
 		return images, nil
 	}
-	if ct.spec.Target.Channel == fleet.ChannelNodeImage {
-		return newestImages(&ct.c, offers), nil
+	if ct.spec.Target.Channel != fleet.ChannelNodeImage {
+		return nil, nil
 	}
-	return nil, nil
+	// What appears while the cluster is under way is for the next rollout.
+	newest := newestImages(&ct.c, offers)
+	err = ct.change(ctx, func(r *ClusterRecord) {
+		if r.Wanted == nil {
+			r.Wanted = map[string]string{}
+		}
+		for family, image := range newest {
+			if r.Wanted[family] == "" {
+				r.Wanted[family] = image
+			}
+		}
+	})
+	return ct.rec.Wanted, err
 }
 
 // provenImages returns the ledger's node images of this rollout by family, as
@@ -154,38 +207,89 @@ func (ct *clusterTurn) backup(policy fleet.NodePolicy) error {
 	return nil
 }
 
-// rollBack moves the pods of every pool that still has its old nodes back to them.
+// rollBack moves the pods of every pool that still has its old nodes back to
+// them, one pool after the other.
 func (ct *clusterTurn) rollBack(ctx context.Context) (Turn, error) {
-	for i := range ct.c.Pools {
-		name := ct.c.Pools[i].Name
-		standIn := plan.StandIn(&ct.c, name)
-		if standIn == nil || standIn.Tags[plan.TagFor] == "" {
-			continue
-		}
-		to := ct.rec.poolHop(name, ct.c.Version)
-		key := poolKey(ct.rec.ID, name, to)
-		rec, err := update(ctx, ct.Store, ct.ro.ID, kindPool, key, func(r *PoolRecord) {
+	records, err := all[PoolRecord](ctx, ct.Store, ct.ro.ID, kindPool)
+	if err != nil {
+		return Turn{}, err
+	}
+	name, to, found := ct.nextBack(records)
+	if found {
+		rec, err := update(ctx, ct.Store, ct.ro.ID, kindPool, poolKey(ct.rec.ID, name, to), func(r *PoolRecord) {
 			if r.Name == "" {
-				*r = PoolRecord{Cluster: ct.rec.ID, Name: name, From: ct.c.Pools[i].Version, To: to, StartedAt: ct.now()}
+				*r = PoolRecord{Cluster: ct.rec.ID, Name: name, To: to, StartedAt: ct.now()}
+				if p := ct.c.Pool(name); p != nil {
+					r.From = p.Version
+				}
 			}
-			if r.State != fleet.StateBlocked {
-				r.State, r.EndedAt = fleet.StateRollingBack, time.Time{}
+			if !r.Back || r.State.Ended() {
+				r.again()
+				r.State, r.Back = fleet.StateRollingBack, true
 			}
 		})
 		if err != nil {
 			return Turn{}, err
 		}
+		if err := ct.change(ctx, func(r *ClusterRecord) {
+			if key := poolKey(r.ID, name, to); !slices.Contains(r.Pools, key) {
+				r.Pools = append(r.Pools, key)
+			}
+		}); err != nil {
+			return Turn{}, err
+		}
 		turn := Turn{
-			State: fleet.StateRollingBack, Reason: "pool " + name + " moves back to its old nodes: " + rec.Reason, After: patience,
+			State: fleet.StateRollingBack, Reason: strings.TrimSuffix("pool "+name+" moves back to its old nodes: "+rec.Reason, ": "), After: patience,
 			Start: []Task{{Rollout: ct.ro.ID, Ring: ct.rec.Ring, Cluster: ct.rec.ID, Pool: name, To: to}},
 		}
 		return ct.say(ctx, turn, "rollback", name)
+	}
+	if what, busy := ct.c.Busy(); busy {
+		return ct.say(ctx, Turn{State: fleet.StateRollingBack, Reason: "waits: " + what, After: soon}, "await", what)
 	}
 	turn, cleaned, err := ct.restore(ctx)
 	if err != nil || !cleaned {
 		return turn, err
 	}
-	return ct.end(ctx, fleet.StateRolledBack, "pods are back on the old nodes; the control plane stays at "+ct.c.Version.String())
+	var stuck, stay []string
+	for _, key := range ct.rec.Pools {
+		switch p := records[key]; {
+		case p.State == fleet.StateSucceeded:
+			stay = append(stay, p.Name)
+		case p.Back && p.State == fleet.StateFailed:
+			stuck = append(stuck, p.Reason)
+		}
+	}
+	if len(stuck) > 0 {
+		return ct.end(ctx, fleet.StateFailed, strings.Join(stuck, "; ")+"; go on with: liftlock retry")
+	}
+	reason := "pods are on the old nodes; the control plane stays at " + ct.c.Version.String()
+	if len(stay) > 0 {
+		reason += "; upgraded before, and staying so: pool " + strings.Join(stay, ", ")
+	}
+	return ct.end(ctx, fleet.StateRolledBack, reason)
+}
+
+// nextBack finds a pool that has to go back: one that is under way, or one whose
+// stand-in is there. Those for which there is no way back are left out.
+func (ct *clusterTurn) nextBack(records map[string]PoolRecord) (name string, to fleet.Version, found bool) {
+	for _, key := range ct.rec.Pools {
+		if p := records[key]; p.Name != "" && !p.State.Ended() {
+			return p.Name, p.To, true
+		}
+	}
+	for i := range ct.c.Pools {
+		name := ct.c.Pools[i].Name
+		if plan.StandIn(&ct.c, name) == nil {
+			continue
+		}
+		to := ct.rec.poolHop(name, ct.c.Version)
+		if rec := records[poolKey(ct.rec.ID, name, to)]; rec.Back && rec.State == fleet.StateFailed {
+			continue
+		}
+		return name, to, true
+	}
+	return "", fleet.Version{}, false
 }
 
 // poolHop finds the hop on which a pool is, from the pool's record name.
@@ -205,14 +309,12 @@ func (r *ClusterRecord) poolHop(pool string, otherwise fleet.Version) fleet.Vers
 // stop ends the cluster where it stands: own cordons, replica counts and
 // autoscalers are restored, both pools are kept.
 func (ct *clusterTurn) stop(ctx context.Context, state fleet.State, reason string) (Turn, error) {
-	records, err := all[PoolRecord](ctx, ct.Store, ct.ro.ID, kindPool)
+	open, err := ct.openPools(ctx)
 	if err != nil {
 		return Turn{}, err
 	}
-	for _, key := range ct.rec.Pools {
-		if p := records[key]; !p.State.Ended() {
-			return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: "stops when pool " + p.Name + " has reached a safe point", After: soon}, "stop", p.Name)
-		}
+	if len(open) > 0 {
+		return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: "stops when pool " + open[0].Pool + " has reached a safe point", After: soon, Start: open}, "stop", open[0].Pool)
 	}
 	if what, busy := ct.c.Busy(); busy {
 		return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: "stops at the safe point: " + what, After: soon}, "stop", what)

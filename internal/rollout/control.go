@@ -253,7 +253,9 @@ func (c *Control) skip(ctx context.Context, ro RolloutRecord, r Request) (string
 func (c *Control) retry(ctx context.Context, ro RolloutRecord, r Request) (string, error) {
 	chosen, err := c.choose(ctx, ro, r, func(rec ClusterRecord) bool {
 		switch rec.State {
-		case fleet.StateFailed, fleet.StateAborted, fleet.StateRolledBack, fleet.StateSetAside, fleet.StateSkipped, fleet.StateBlocked:
+		case fleet.StateSkipped:
+			return r.Cluster != "" // what a person left out comes back by its name only
+		case fleet.StateFailed, fleet.StateAborted, fleet.StateRolledBack, fleet.StateSetAside, fleet.StateBlocked:
 			return true
 		case fleet.StatePending, fleet.StateWaiting, fleet.StateRunning, fleet.StateSoaking, fleet.StatePaused, fleet.StateRollingBack, fleet.StateSucceeded:
 		}
@@ -268,8 +270,25 @@ func (c *Control) retry(ctx context.Context, ro RolloutRecord, r Request) (strin
 	rings := map[string]bool{}
 	for _, rec := range chosen {
 		rings[rec.Ring] = true
+		if rec.State == fleet.StateBlocked { // under way: it looks again at once
+			if err := c.unblock(ctx, ro, rec); err != nil {
+				return "", err
+			}
+			continue
+		}
 		if err := c.reopen(ctx, ro, rec, func(rec *ClusterRecord) { rec.Rollback = false }, fleet.StatePending); err != nil {
 			return "", err
+		}
+	}
+	if ro.Aborted { // rings that were stopped before any of their clusters began
+		all, err := all[RingRecord](ctx, c.Store, ro.ID, kindRing)
+		if err != nil {
+			return "", err
+		}
+		for name, rec := range all {
+			if rec.State == fleet.StateAborted {
+				rings[name] = true
+			}
 		}
 	}
 	if err := c.reopenRings(ctx, ro, rings); err != nil {
@@ -280,12 +299,29 @@ func (c *Control) retry(ctx context.Context, ro RolloutRecord, r Request) (strin
 	})
 }
 
+// unblock forgets how often a cluster that is under way has failed.
+func (c *Control) unblock(ctx context.Context, ro RolloutRecord, rec ClusterRecord) error {
+	_, err := update(ctx, c.Store, ro.ID, kindCluster, rec.ID, func(rec *ClusterRecord) { rec.Attempts, rec.Failures = 0, 0 })
+	for _, key := range rec.Pools {
+		if err != nil {
+			return err
+		}
+		_, err = update(ctx, c.Store, ro.ID, kindPool, key, func(p *PoolRecord) {
+			p.Attempts, p.Failures = 0, 0
+			if p.State == fleet.StateFailed { // the cluster has not seen it yet
+				p.again()
+			}
+		})
+	}
+	return err
+}
+
 // reopen makes a cluster that has ended go again. Pools that ended well stay so.
 func (c *Control) reopen(ctx context.Context, ro RolloutRecord, rec ClusterRecord, f func(*ClusterRecord), state fleet.State) error {
 	for _, key := range rec.Pools {
 		_, err := update(ctx, c.Store, ro.ID, kindPool, key, func(p *PoolRecord) {
 			if p.State != fleet.StateSucceeded {
-				p.State, p.Reason, p.Attempts, p.EndedAt = fleet.StateRunning, "", 0, time.Time{}
+				p.again()
 			}
 		})
 		if err != nil {
@@ -294,7 +330,7 @@ func (c *Control) reopen(ctx context.Context, ro RolloutRecord, rec ClusterRecor
 	}
 	_, err := update(ctx, c.Store, ro.ID, kindCluster, rec.ID, func(rec *ClusterRecord) {
 		f(rec)
-		rec.Attempts, rec.Reason, rec.EndedAt, rec.Skip = 0, "", time.Time{}, false
+		rec.Attempts, rec.Failures, rec.Reason, rec.EndedAt, rec.Skip = 0, 0, "", time.Time{}, false
 		rec.State = state
 		if state == fleet.StatePending {
 			rec.Started = false
@@ -307,7 +343,9 @@ func (c *Control) reopen(ctx context.Context, ro RolloutRecord, rec ClusterRecor
 func (c *Control) reopenRings(ctx context.Context, ro RolloutRecord, rings map[string]bool) error {
 	for name := range rings {
 		_, err := update(ctx, c.Store, ro.ID, kindRing, name, func(r *RingRecord) {
-			r.State, r.Reason, r.EndedAt = fleet.StatePending, "", time.Time{}
+			if r.State.Ended() {
+				r.State, r.Reason, r.EndedAt = fleet.StatePending, "", time.Time{}
+			}
 		})
 		if err != nil {
 			return err
@@ -340,11 +378,11 @@ func (c *Control) rollback(ctx context.Context, ro RolloutRecord, r Request) (st
 			return "", err
 		}
 	}
-	if !ro.State.Ended() {
-		return "goes back to the old nodes: " + namesOf(chosen), nil
-	}
 	if err := c.reopenRings(ctx, ro, rings); err != nil {
 		return "", err
+	}
+	if !ro.State.Ended() {
+		return "goes back to the old nodes: " + namesOf(chosen), nil
 	}
 	return "goes back to the old nodes: " + namesOf(chosen), c.flag(ctx, ro, func(ro *RolloutRecord) {
 		ro.State, ro.Reason, ro.EndedAt, ro.Aborted = fleet.StateRunning, "", time.Time{}, false

@@ -71,7 +71,7 @@ func (s *Stepper) endRollout(ctx context.Context, ro RolloutRecord, state fleet.
 func (s *reached) begin(ctx context.Context, ro RolloutRecord, spec *fleet.Spec) (Turn, error) {
 	look, err := s.look(ctx, spec)
 	if err != nil {
-		turn, _ := trouble(err, ro.attempts(s.now()))
+		turn, _ := trouble(err, ro.attempts(s.now()), 0)
 		if err := s.setRollout(ctx, ro.ID, turn.State, turn.Reason); err != nil {
 			return Turn{}, err
 		}
@@ -87,7 +87,8 @@ func (s *reached) begin(ctx context.Context, ro RolloutRecord, spec *fleet.Spec)
 			nodes += c.Cluster.Pools[i].Count
 		}
 		_, err := update(ctx, s.Store, ro.ID, kindCluster, c.Cluster.ID, func(r *ClusterRecord) {
-			if r.ID != "" {
+			if r.ID != "" { // written by a beginning that was cut short: the target is fixed by this one
+				r.To = to
 				return
 			}
 			*r = ClusterRecord{ID: c.Cluster.ID, Name: c.Cluster.Name, Ring: c.Ring, State: fleet.StatePending, From: c.Cluster.Version, To: to, Nodes: nodes}
@@ -98,10 +99,8 @@ func (s *reached) begin(ctx context.Context, ro RolloutRecord, spec *fleet.Spec)
 	}
 	for i, ring := range spec.Rings {
 		_, err := update(ctx, s.Store, ro.ID, kindRing, ring.Name, func(r *RingRecord) {
-			if r.Name != "" {
-				return
-			}
-			*r = RingRecord{Name: ring.Name, Order: i, State: fleet.StatePending, Clusters: look.ids(ring.Name)}
+			// Approvals may have been given before.
+			*r = RingRecord{Name: ring.Name, Order: i, State: fleet.StatePending, Clusters: look.ids(ring.Name), Given: r.Given}
 		})
 		if err != nil {
 			return Turn{}, err
@@ -306,7 +305,19 @@ func (s *reached) believeNodes(ctx context.Context, c *OutlookCluster, to fleet.
 			c.Work = fmt.Sprintf("node %s is still cordoned by an earlier rollout", n.Name)
 		}
 	}
-	return nil
+	if c.Work != "" {
+		return nil
+	}
+	notes, err := kube.LeaseNotes(ctx)
+	if err != nil {
+		c.Work = "its Lease could not be read: " + err.Error()
+		return nil //nolint:nilerr // as above
+	}
+	aside, err := channelsOf(notes)
+	if err != nil || aside != nil && !aside.Of(&c.Cluster) {
+		c.Work = "its automatic upgrade channels are still set aside by an earlier rollout"
+	}
+	return nil //nolint:nilerr // as above
 }
 
 // offersKey names what clusters share their offers with: the region, or where

@@ -41,16 +41,27 @@ func (s *reached) pool(ctx context.Context, t Task, ro RolloutRecord, spec *flee
 	if pool.Strategy != "" {
 		pt.policy.Strategy = pool.Strategy // what was begun is finished the same way
 	}
+	if rec.State.Ended() {
+		// The cluster was handed over: nothing on it may be touched any more.
+		return pt.end(ctx, fleet.StateAborted, fmt.Sprintf("its cluster has ended (%s): %s", rec.State, rec.Reason))
+	}
 	turn, err := pt.take(ctx)
 	if err == nil || ctx.Err() != nil {
 		return turn, err
 	}
-	turn, fatal := trouble(err, pool.Attempts)
+	failures := pt.pool.Failures
+	if failedOperation(err) {
+		failures++
+	}
+	turn, fatal := trouble(err, pt.pool.Attempts, failures)
 	if fatal {
 		return pt.end(ctx, fleet.StateFailed, err.Error())
 	}
+	if stillRuns(err) {
+		turn.Op, turn.Polls = t.Op, t.Polls
+	}
 	return turn, pt.keep(ctx, func(r *PoolRecord) {
-		r.State, r.Reason = turn.State, turn.Reason
+		r.State, r.Reason, r.Failures = turn.State, turn.Reason, failures
 		r.Attempts++
 		r.Spans = enter(r.Spans, "waiting", string(CodeOf(err)), s.now())
 	})
@@ -94,10 +105,20 @@ func (pt *poolTurn) take(ctx context.Context) (Turn, error) {
 
 // decide asks the domain for the next step and takes it.
 func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
-	if plan.StandIn(&pt.c, pt.pool.Name) != nil && pt.pool.EmptiedAt.IsZero() && pt.emptied(pt.pool.Name) {
-		if err := pt.keep(ctx, func(r *PoolRecord) { r.EmptiedAt = pt.now() }); err != nil {
-			return Turn{}, err
+	if plan.StandIn(&pt.c, pt.pool.Name) != nil {
+		// Pods that came back begin the soak anew.
+		if emptied := pt.emptied(pt.pool.Name); emptied == pt.pool.EmptiedAt.IsZero() {
+			if err := pt.keep(ctx, func(r *PoolRecord) {
+				r.EmptiedAt = time.Time{}
+				if emptied {
+					r.EmptiedAt = pt.now()
+				}
+			}); err != nil {
+				return Turn{}, err
+			}
 		}
+	} else if pt.c.Pool(pt.pool.Name) == nil {
+		return pt.end(ctx, fleet.StateSkipped, "the pool is gone, and so is its stand-in: somebody deleted them")
 	}
 	view := plan.PoolView{
 		Name: pt.pool.Name, Cluster: pt.c, Nodes: pt.snapshot.Nodes, Emptied: pt.emptied, EmptiedAt: pt.pool.EmptiedAt,
@@ -133,6 +154,11 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 	case plan.StepReconcile:
 		return pt.reconcile(ctx, step, target)
 	case plan.StepDeletePool:
+		if step.PointOfNoReturn {
+			if err := pt.backup(pt.policy); err != nil {
+				return pt.say(ctx, Turn{State: fleet.StateBlocked, Reason: err.Error(), After: patience}, "blocked", "backup")
+			}
+		}
 		return pt.start(ctx, "deletePool", step.Target, step.Reason, func() (Operation, error) {
 			return pt.Provider.DeletePool(ctx, pt.c, *target)
 		})
@@ -216,7 +242,20 @@ func (pt *poolTurn) pin(ctx context.Context, like *fleet.Pool) (snapshot, why st
 		return "", "", err
 	}
 	remedy := "; the ring waits: run a new rollout to prove " + newest + " from the first ring on"
-	entry := proven[like.ImageFamily()]
+	entry, pinned := proven[like.ImageFamily()]
+	if !pinned {
+		// Nothing was proven yet: what was newest when the cluster began is not to
+		// be had any more, so all its pools go to what is newest now.
+		if err := pt.change(ctx, func(r *ClusterRecord) {
+			if r.Wanted == nil {
+				r.Wanted = map[string]string{}
+			}
+			r.Wanted[like.ImageFamily()] = newest
+		}); err != nil {
+			return "", "", err
+		}
+		return "", "", pt.keep(ctx, func(r *PoolRecord) { r.Image = newest })
+	}
 	if entry.Digest == "" {
 		return "", fmt.Sprintf("the proven node image %s is no longer the newest (%s is), and no snapshot of it was kept%s", pt.pool.Image, newest, remedy), nil
 	}
@@ -236,17 +275,17 @@ func (pt *poolTurn) pin(ctx context.Context, like *fleet.Pool) (snapshot, why st
 
 // reconcile asks the provider to take up what it failed at, a few times.
 func (pt *poolTurn) reconcile(ctx context.Context, step plan.Step, target *fleet.Pool) (Turn, error) {
-	if pt.pool.Attempts >= giveUp {
+	if pt.pool.Failures >= giveUp {
 		return pt.end(ctx, fleet.StateFailed, step.Reason)
 	}
 	turn, err := pt.start(ctx, "reconcile", step.Target, step.Reason, func() (Operation, error) {
 		return pt.Provider.Reconcile(ctx, pt.c, target)
 	})
-	if err != nil {
+	if err != nil || turn.Op.Token != "" {
 		return turn, err
 	}
-	turn.After = backoff(pt.pool.Attempts)
-	return turn, pt.keep(ctx, func(r *PoolRecord) { r.Attempts++ })
+	turn.After = backoff(pt.pool.Failures)
+	return turn, pt.keep(ctx, func(r *PoolRecord) { r.Failures++ })
 }
 
 // release undoes our marks on the nodes of a pool.
@@ -283,7 +322,10 @@ func (pt *poolTurn) keep(ctx context.Context, f func(*PoolRecord)) error {
 // say records where the pool stands and returns the turn.
 func (pt *poolTurn) say(ctx context.Context, turn Turn, kind, what string) (Turn, error) {
 	return turn, pt.keep(ctx, func(r *PoolRecord) {
-		r.State, r.Reason = turn.State, turn.Reason
+		r.State, r.Reason, r.Attempts = turn.State, turn.Reason, 0
+		if turn.State == fleet.StateRunning || turn.State == fleet.StateSoaking {
+			r.Failures = 0
+		}
 		r.Spans = enter(r.Spans, kind, what, pt.now())
 	})
 }
@@ -302,6 +344,9 @@ func (pt *poolTurn) start(ctx context.Context, action, object, reason string, be
 	turn := Turn{State: fleet.StateRunning, Reason: reason, After: time.Second, Op: op}
 	return turn, pt.keep(ctx, func(r *PoolRecord) {
 		r.State, r.Reason = turn.State, turn.Reason
+		if action != "reconcile" { // asked for again and again, it backs off
+			r.Attempts = 0
+		}
 		r.Spans = enter(r.Spans, action, object, pt.now())
 	})
 }
@@ -312,6 +357,7 @@ func (pt *poolTurn) end(ctx context.Context, state fleet.State, reason string) (
 	}
 	return Turn{State: state, Reason: reason, Ended: true}, pt.keep(ctx, func(r *PoolRecord) {
 		r.State, r.Reason, r.EndedAt = state, reason, pt.now()
+		r.Back = pt.rec.Rollback
 		r.Spans = enter(r.Spans, "", "", pt.now())
 		if state == fleet.StateSucceeded || state == fleet.StateRolledBack {
 			// The last pods are seen to have left by looking at the nodes, not by a pass.
@@ -366,6 +412,10 @@ func (pt *poolTurn) emptied(pool string) bool {
 	return pass.Status == evacuate.StatusDone
 }
 
+// unseen is how long passes of an evacuation may be apart; what lies between is
+// no standstill of the pods.
+const unseen = 2 * time.Minute
+
 // evacuate carries out the next pass of an evacuation.
 func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) {
 	in := pt.evacuationInput(step.Target, step.Receiving)
@@ -376,6 +426,10 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 	if why := pt.hold(); why != "" && !pt.rec.Rollback {
 		in.Hold = why
 	}
+	if pt.now().Sub(ev.SeenAt) > unseen {
+		in.Memory.LastProgress = pt.now()
+	}
+	ev.SeenAt = pt.now()
 	pass := evacuate.Next(in)
 	outcomes := make([]evacuate.Outcome, len(pass.Actions))
 	if err := pt.carryOut(ctx, pass.Actions, outcomes); err != nil {
@@ -391,7 +445,7 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 	case evacuate.StatusWaiting:
 		turn.State, turn.After = fleet.StateWaiting, time.Second
 	case evacuate.StatusHolding:
-		turn.State, turn.After = fleet.StatePaused, soon
+		turn.State, turn.After = fleet.StatePaused, patience // nothing is in motion, and a resume nudges
 	case evacuate.StatusMoving, evacuate.StatusDone:
 	}
 	if pt.rec.Rollback && turn.State == fleet.StateRunning {
@@ -401,7 +455,7 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 		return pt.end(ctx, fleet.StateFailed, fmt.Sprintf("no pod has moved for %s: %s", pt.policy.Evacuation.Timeout, pass.Reason))
 	}
 	return turn, pt.keep(ctx, func(r *PoolRecord) {
-		r.State, r.Reason, r.Attempts = turn.State, turn.Reason, 0
+		r.State, r.Reason, r.Attempts, r.Failures = turn.State, turn.Reason, 0, 0
 		if r.Evacuations == nil {
 			r.Evacuations = map[string]*Evacuation{}
 		}

@@ -94,7 +94,11 @@ type ClusterRecord struct {
 	Pools    []string        `json:"pools,omitempty"` // names of its pool records, in order of their start
 	Findings []fleet.Finding `json:"findings,omitempty"`
 	Spans    []Span          `json:"spans,omitempty"`
-	Attempts int             `json:"attempts,omitempty"` // consecutive failures of the present step
+	Attempts int             `json:"attempts,omitempty"` // consecutive calls that failed
+	Failures int             `json:"failures,omitempty"` // consecutive operations that the provider began and failed
+	// Wanted holds the node image of each family that the cluster goes to, for a
+	// node-image target in the first ring: what was newest when it began.
+	Wanted map[string]string `json:"wanted,omitempty"`
 	// Images holds the node image of each family that its nodes ended on.
 	Images map[string]string `json:"images,omitempty"`
 	// ImagePools names a pool of each family, for its snapshot.
@@ -119,10 +123,21 @@ type PoolRecord struct {
 	StartedAt time.Time      `json:"startedAt,omitzero"`
 	EndedAt   time.Time      `json:"endedAt,omitzero"`
 	EmptiedAt time.Time      `json:"emptiedAt,omitzero"`
-	Attempts  int            `json:"attempts,omitempty"`
+	Attempts  int            `json:"attempts,omitempty"` // as those of the cluster
+	Failures  int            `json:"failures,omitempty"`
+	Back      bool           `json:"back,omitempty"` // it was sent back to its old nodes
 	Spans     []Span         `json:"spans,omitempty"`
 	// Evacuations holds what the decisions remember, by leaving pool.
 	Evacuations map[string]*Evacuation `json:"evacuations,omitempty"`
+}
+
+// again makes a pool that has ended go once more.
+func (p *PoolRecord) again() {
+	p.State, p.Reason, p.EndedAt, p.EmptiedAt = fleet.StateRunning, "", time.Time{}, time.Time{}
+	p.Attempts, p.Failures, p.Back = 0, 0, false
+	for _, e := range p.Evacuations {
+		e.Memory, e.Outcomes, e.SeenAt = evacuate.Memory{}, nil, time.Time{}
+	}
 }
 
 // Evacuation is the progress of emptying one pool.
@@ -136,6 +151,9 @@ type Evacuation struct {
 	// since it began; their number over Total is the moves per pod.
 	Replacements []string `json:"replacements,omitempty"`
 	Reason       string   `json:"reason,omitempty"`
+	// SeenAt is when a pass was last made. Time in which nobody looked does not
+	// count as a standstill.
+	SeenAt time.Time `json:"seenAt,omitzero"`
 }
 
 // Span is a stretch of time that a cluster or pool spent on one kind of step.

@@ -149,7 +149,8 @@ func (s *Stepper) unproven(ctx context.Context, ro RolloutRecord, spec *fleet.Sp
 	var missing []string
 	for _, id := range rec.Clusters {
 		c := clusters[id]
-		if !c.Started && !c.State.Ended() && !slices.Contains(proven, c.To.String()) {
+		// One without a target was stopped at the start, and will be set aside.
+		if !c.Started && !c.State.Ended() && !c.To.IsZero() && !slices.Contains(proven, c.To) {
 			missing = append(missing, fmt.Sprintf("%s (for %s)", c.To, c.Name))
 		}
 	}
@@ -160,15 +161,22 @@ func (s *Stepper) unproven(ctx context.Context, ro RolloutRecord, spec *fleet.Sp
 }
 
 // provenVersions lists the Kubernetes versions that this rollout has proven.
-func (s *Stepper) provenVersions(ctx context.Context, ro RolloutRecord) ([]string, error) {
+func (s *Stepper) provenVersions(ctx context.Context, ro RolloutRecord) ([]fleet.Version, error) {
 	entries, err := s.Ledger.Entries(ctx, ro.Fleet)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger of fleet %s: %w", ro.Fleet, err)
 	}
-	var versions []string
+	var versions []fleet.Version
 	for _, e := range entries {
-		if e.Kind == fleet.LedgerKubernetes && e.Rollout == ro.ID {
-			versions = append(versions, e.Version)
+		if e.Kind != fleet.LedgerKubernetes || e.Rollout != ro.ID {
+			continue
+		}
+		v, err := fleet.ParseVersion(e.Version)
+		if err != nil {
+			return nil, fmt.Errorf("ledger of fleet %s: %w", ro.Fleet, err)
+		}
+		if !slices.Contains(versions, v) {
+			versions = append(versions, v)
 		}
 	}
 	return versions, nil
@@ -196,10 +204,13 @@ func (s *Stepper) startClusters(ctx context.Context, ro RolloutRecord, rec RingR
 func (s *reached) prove(ctx context.Context, ro RolloutRecord, spec *fleet.Spec, rec RingRecord, order int, clusters map[string]ClusterRecord, why string) error {
 	var names []string
 	var entries []fleet.LedgerEntry
-	entry := func(kind fleet.LedgerKind, subject, version, digest string) {
-		if slices.ContainsFunc(entries, func(e fleet.LedgerEntry) bool {
+	known := func(kind fleet.LedgerKind, subject, version string) bool {
+		return slices.ContainsFunc(entries, func(e fleet.LedgerEntry) bool {
 			return e.Kind == kind && e.Subject == subject && e.Version == version
-		}) {
+		})
+	}
+	entry := func(kind fleet.LedgerKind, subject, version, digest string) {
+		if known(kind, subject, version) {
 			return
 		}
 		entries = append(entries, fleet.LedgerEntry{
@@ -219,6 +230,9 @@ func (s *reached) prove(ctx context.Context, ro RolloutRecord, spec *fleet.Spec,
 		}
 		entry(fleet.LedgerKubernetes, "aks", c.To.String(), "")
 		for _, family := range slices.Sorted(maps.Keys(c.Images)) {
+			if known(fleet.LedgerNodeImage, family, c.Images[family]) {
+				continue // one snapshot of an image is enough
+			}
 			digest := ""
 			if !last {
 				var err error

@@ -145,10 +145,10 @@ func backoff(attempts int) time.Duration {
 }
 
 // trouble turns a failed call into what a person reads and when to look again.
-// attempts counts failures of the same step so far. fatal reports that waiting
-// cannot help.
-func trouble(err error, attempts int) (turn Turn, fatal bool) {
-	turn = Turn{State: fleet.StateWaiting, Reason: err.Error(), After: backoff(attempts)}
+// attempts counts the failed calls before it, failures the operations that the
+// provider failed, this one included. fatal reports that waiting cannot help.
+func trouble(err error, attempts, failures int) (turn Turn, fatal bool) {
+	turn = Turn{State: fleet.StateWaiting, Reason: err.Error(), After: backoff(max(attempts, failures))}
 	if held, ok := errors.AsType[*LeaseHeldError](err); ok {
 		turn.State, turn.After = fleet.StateBlocked, min(patience, max(soon, held.TTL/4))
 		return turn, false
@@ -171,18 +171,50 @@ func trouble(err error, attempts int) (turn Turn, fatal bool) {
 		turn.State = fleet.StateBlocked
 	case CodeDrainFailed, CodeFailed:
 		turn.State = fleet.StateBlocked
-		fatal = attempts >= giveUp
+		fatal = failures >= giveUp
 	case CodeNotFound, CodeSkew, CodeControlPlaneAloneRefused, CodeInvalid:
 		fatal = true
 	}
 	return turn, fatal
 }
 
-// poll asks once for the state of a running operation.
+// failedOperation reports whether an error says that the provider began an
+// operation and failed at it.
+func failedOperation(err error) bool {
+	code := CodeOf(err)
+	return code == CodeFailed || code == CodeDrainFailed
+}
+
+// pollError is an operation's bad end, or that its state could not be asked for.
+type pollError struct{ err error }
+
+func (e *pollError) Error() string { return e.err.Error() }
+func (e *pollError) Unwrap() error { return e.err }
+
+// stillRuns reports whether err leaves open what became of an operation, so that
+// the very same is asked for again.
+func stillRuns(err error) bool {
+	if _, polled := errors.AsType[*pollError](err); !polled {
+		return false
+	}
+	switch CodeOf(err) {
+	case "", CodeBusy, CodeThrottled, CodeUnavailable, CodeUnauthorized:
+		return true
+	case CodeChanged, CodeNotFound, CodeNotOffered, CodeSkew, CodeQuota, CodeAddresses, CodeCapacity, CodeDrainFailed, CodeDeprecatedAPI,
+		CodeLocked, CodeStopped, CodeControlPlaneAloneRefused, CodeInvalid, CodeFailed:
+	}
+	return false
+}
+
+// poll asks once for the state of a running operation. One that the provider
+// does not know any more is over: the world tells how it went.
 func (s *reached) poll(ctx context.Context, t Task) (turn Turn, done bool, err error) {
 	status, err := s.Provider.Poll(ctx, t.Op)
+	if CodeOf(err) == CodeNotFound {
+		return Turn{}, true, nil
+	}
 	if err != nil {
-		return Turn{}, false, err
+		return Turn{}, false, &pollError{err}
 	}
 	if status.Done {
 		return Turn{}, true, nil

@@ -240,8 +240,8 @@ func (w *Watcher) watch(ctx context.Context, rollout, cluster string, kube Kuber
 			if seen.Violations() == falls {
 				continue
 			}
-			if err := keep(ctx); err != nil {
-				return err
+			if err := keep(ctx); err != nil && ctx.Err() == nil {
+				w.log.WarnContext(ctx, "a fall of availability could not be kept; tried again soon", "cluster", cluster, "error", err)
 			}
 		case <-ticker.C:
 			if !changed {

@@ -114,7 +114,9 @@ func (t *turn) learn() {
 		case Done:
 			delete(t.mem.Refusals, s.key())
 			t.acted(s)
-			t.mem.LastProgress = s.At
+			if s.At.After(t.mem.LastProgress) { // it only ever moves on
+				t.mem.LastProgress = s.At
+			}
 		case Gone:
 			delete(t.mem.Refusals, s.key())
 		case Retry:
