@@ -10,7 +10,7 @@ export CGO_ENABLED ?= 0
 # One set of flags for build, test and lint: another one compiles everything again.
 export GOFLAGS += -trimpath
 
-.PHONY: help build kube kube-demo demo test test-race lint bench generate verify tools clean
+.PHONY: help build kube kube-demo demo test test-long lint bench generate verify tools clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -28,6 +28,9 @@ demo: build kube-demo ## upgrade four simulated clusters, with real Kubernetes, 
 
 test: build kube-demo ## run all tests
 	hack/test.sh
+
+test-long: build kube-demo ## kill a whole demo rollout every 10 to 20 seconds (about ten minutes)
+	LIFTLOCK_LONG=1 go test ./test/e2e -run '^TestKillDemo$$' -count=1 -timeout 30m -v
 
 lint: tools ## formatting, vet, static analysis, import rules, workflow determinism, generated files
 	hack/lint.sh

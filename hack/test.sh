@@ -19,6 +19,10 @@ run() {
 run -shuffle=on -timeout 15m $(grep -Ev "$heavy" <<<"$all")
 # shellcheck disable=SC2046
 run -p 1 -timeout 25m $(grep -E "$heavy" <<<"$all")
+if ! command -v gcc >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+	echo "installing gcc for the race detector" >&2
+	{ apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; } >&2 || true
+fi
 if command -v gcc >/dev/null; then
 	# shellcheck disable=SC2046
 	CGO_ENABLED=1 run -race -timeout 15m $(grep -E "$race" <<<"$all")
