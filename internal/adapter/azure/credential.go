@@ -118,7 +118,7 @@ type credentialError struct {
 }
 
 // Error implements error.
-func (e *credentialError) Error() string { return "identity " + e.kind + ": " + e.err.Error() }
+func (e *credentialError) Error() string { return "identity " + e.kind + ": " + signIn(e.err.Error()) }
 
 // Unwrap returns the identity library's error.
 func (e *credentialError) Unwrap() error { return e.err }

@@ -53,6 +53,11 @@ func (p *Provider) Discover(ctx context.Context, sources []fleet.Source) ([]flee
 		})
 	}
 	wait.Wait()
+	for _, err := range failures {
+		if _, ok := errors.AsType[*credentialError](err); ok {
+			return nil, err // without a token all lists fail alike: it is said once
+		}
+	}
 	if err := errors.Join(failures...); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package azure
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -82,6 +83,20 @@ func TestDiscoverNamesWhatWasRefused(t *testing.T) {
 	}
 	if _, err := f.provider().Discover(t.Context(), []fleet.Source{{Subscription: " "}}); rollout.CodeOf(err) != rollout.CodeInvalid {
 		t.Errorf("a source without subscription: %v", err)
+	}
+}
+
+// A sign-in that fails concerns every list, and is told once.
+func TestDiscoverTellsOfTheSignInOnce(t *testing.T) {
+	f := newFakeARM(t)
+	o := f.options()
+	o.Identity.TokenFile = filepath.Join(t.TempDir(), "missing")
+	_, err := f.providerWith(o).Discover(t.Context(), []fleet.Source{{Subscription: sub1}, {Subscription: sub2}})
+	if code := rollout.CodeOf(err); code != rollout.CodeUnauthorized {
+		t.Fatalf("got %q: %v", code, err)
+	}
+	if n := strings.Count(err.Error(), "identity WorkloadIdentity"); n != 1 {
+		t.Errorf("told %d times: %v", n, err)
 	}
 }
 
