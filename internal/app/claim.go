@@ -34,7 +34,7 @@ func (c *claim) Close() error { return c.file.Close() }
 // *cli.LockedError.
 func claimFor(dir, temporal string) (_ *claim, err error) {
 	path := filepath.Join(dir, claimName)
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the user's own folder
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
@@ -68,7 +68,7 @@ func claimFor(dir, temporal string) (_ *claim, err error) {
 
 // lock takes a lock without waiting; held reports that others prevent it.
 func lock(file *os.File, kind int) (held bool, err error) {
-	err = syscall.Flock(int(file.Fd()), kind|syscall.LOCK_NB) //nolint:gosec // a file descriptor fits
+	err = syscall.Flock(int(file.Fd()), kind|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return true, nil
 	}

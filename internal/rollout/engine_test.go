@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -91,7 +90,7 @@ func (w *world) restart() {
 		defer w.cloud.mu.Unlock()
 		return w.cloud.now
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	if w.stepper != nil {
 		w.stepper.Watcher.Close()
 	}

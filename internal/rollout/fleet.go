@@ -317,7 +317,7 @@ func (s *reached) believeNodes(ctx context.Context, c *OutlookCluster, to fleet.
 	if err != nil || aside != nil && !aside.Of(&c.Cluster) {
 		c.Work = "its automatic upgrade channels are still set aside by an earlier rollout"
 	}
-	return nil //nolint:nilerr // as above
+	return nil
 }
 
 // offersKey names what clusters share their offers with: the region, or where

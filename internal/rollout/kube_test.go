@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -55,9 +56,7 @@ func (k *kube) Snapshot(ctx context.Context) (fleet.Snapshot, error) {
 	s := fleet.Snapshot{TakenAt: k.cloud.now, Pods: slices.Clone(k.pods)}
 	for _, n := range k.nodes {
 		annotations := map[string]string{}
-		for key, v := range n.Annotations {
-			annotations[key] = v
-		}
+		maps.Copy(annotations, n.Annotations)
 		n.Annotations, n.Taints = annotations, slices.Clone(n.Taints)
 		s.Nodes = append(s.Nodes, n)
 	}
@@ -117,6 +116,7 @@ func (k *kube) Do(ctx context.Context, id string, a evacuate.Action) (evacuate.O
 		}
 	case evacuate.RemoveTaint:
 		n.Taints = nil
+	default:
 	}
 	return done, nil
 }
@@ -147,11 +147,7 @@ func (k *kube) LeaseNotes(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	notes := map[string]string{}
-	for key, v := range k.notes {
-		notes[key] = v
-	}
-	return notes, nil
+	return maps.Clone(k.notes), nil
 }
 
 func (k *kube) ReleaseLease(ctx context.Context, holder string) error {

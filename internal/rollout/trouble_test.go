@@ -149,7 +149,7 @@ func TestPolls(t *testing.T) {
 		w, _ := one(t)
 		w.cloud.takes = 2 * time.Minute
 		w.start()
-		w.turned = func(task rollout.Task, _ rollout.Turn) bool { return len(w.cloud.polls) == 8 }
+		w.turned = func(rollout.Task, rollout.Turn) bool { return len(w.cloud.polls) == 8 }
 		w.run()
 		want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}
 		if diff := cmp.Diff(want, gaps(w)); diff != "" {
@@ -310,7 +310,7 @@ func TestOthers(t *testing.T) {
 		w, cl := one(t)
 		was, n := cl.uid, 0
 		w.start()
-		w.turned = func(task rollout.Task, turn rollout.Turn) bool {
+		w.turned = func(task rollout.Task, _ rollout.Turn) bool {
 			switch n++; n {
 			case 8:
 				cl.uid = "another"

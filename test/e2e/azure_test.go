@@ -37,7 +37,7 @@ func startAzure(t *testing.T, scenario string) *azure {
 		scenario = file
 	}
 	dir := t.TempDir()
-	p := launch(t, bin.simulator, "--scenario", scenario, "--state-dir", dir, "--kube-bin", bin.kube, "--idle-timeout", "5m")
+	p := launch(t, t, bin.simulator, "--scenario", scenario, "--state-dir", dir, "--kube-bin", bin.kube, "--idle-timeout", "5m")
 	t.Cleanup(func() { p.end(t) })
 	a := &azure{}
 	within(t, 6*time.Minute, "the simulated Azure is up", func() error {

@@ -70,10 +70,7 @@ func (c *controlled) moving(t *testing.T) {
 				t.Fatalf("run ended with %d:\n%s", code, c.runner.stderr())
 			}
 		}
-		if len(c.world.cordoned(t)) == 0 {
-			return errors.New("no node is cordoned")
-		}
-		return nil
+		return c.world.moving(t)
 	})
 }
 

@@ -55,7 +55,7 @@ func TestFaults(t *testing.T) {
 	after.sameAs(t, &before)
 	a.unharmed(t)
 	a.eachOnce(t, d.begun) // what failed was rightly asked for again
-	for _, line := range strings.Split(d.runner.err.String()+d.runner.out.String(), "\n") {
+	for line := range strings.SplitSeq(d.runner.err.String()+d.runner.out.String(), "\n") {
 		if strings.Contains(line, "Bearer ") || strings.Contains(line, "eyJ") {
 			t.Errorf("a token was written: %s", line)
 		}
@@ -159,8 +159,8 @@ func (d *badDay) refusedInBetween(t *testing.T) {
 
 func (d *badDay) quota(t *testing.T) {
 	d.stands(t, "main", fleet.StateBlocked, "Quota")
-	if names := d.world.cordoned(t); len(names) > 0 {
-		t.Errorf("cordoned without a place for their pods: %v", names)
+	if names, err := d.world.cordoned(t); err != nil || len(names) > 0 {
+		t.Errorf("cordoned without a place for their pods: %v, %v", names, err)
 	}
 }
 
@@ -227,9 +227,9 @@ func (d *badDay) failedPool(t *testing.T) {
 		return nil
 	})
 	within(t, patience, "pods are on the move", func() error {
-		if len(d.world.cordoned(t)) == 0 {
+		if err := d.world.moving(t); err != nil {
 			r := d.site.status(t)
-			return fmt.Errorf("no node is cordoned; %+v", clusterOf(t, &r, "main").Pools)
+			return fmt.Errorf("%w; %+v", err, clusterOf(t, &r, "main").Pools)
 		}
 		return nil
 	})

@@ -17,15 +17,15 @@ const patience = 3 * time.Minute
 
 // site is a state folder, and Liftlock on it.
 type site struct {
-	dir     string
-	secrets []string // what no output may hold
+	dir   string
+	owner *testing.T // at whose end nothing may run any more
 }
 
 // newSite returns an empty state folder. At the end of the test nothing may run
 // on it any more.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{dir: filepath.Join(t.TempDir(), "s")}
+	s := &site{dir: filepath.Join(t.TempDir(), "s"), owner: t}
 	t.Cleanup(func() {
 		if err := remains(s.dir); err != nil {
 			t.Error(err)
@@ -37,7 +37,7 @@ func newSite(t *testing.T) *site {
 // start starts a command.
 func (s *site) start(t *testing.T, args ...string) *process {
 	t.Helper()
-	return launch(t, bin.liftlock, append(slices.Clone(args), "--state", s.dir)...)
+	return launch(t, s.owner, bin.liftlock, append(slices.Clone(args), "--state", s.dir)...)
 }
 
 // run runs a command to its end and returns its results, messages and exit code.

@@ -37,11 +37,11 @@ func build() error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	make := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", folder+string(filepath.Separator),
+	compile := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", folder+string(filepath.Separator),
 		"./cmd/liftlock", "./sim/cmd/liftlock-sim", "./test/e2e/engine")
-	make.Dir, make.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := make.CombinedOutput(); err != nil {
-		return fmt.Errorf("%v: %w\n%s", make.Args, err, out)
+	compile.Dir, compile.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := compile.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", compile.Args, err, out)
 	}
 	return nil
 }

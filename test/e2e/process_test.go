@@ -40,10 +40,11 @@ func (l *logbook) String() string {
 	return l.text.String()
 }
 
-// launch starts a program. It is killed at the end of the test at the latest.
-func launch(t *testing.T, name string, args ...string) *process {
+// launch starts a program. It is killed at the end of test owner at the latest,
+// which may be one that t is a part of.
+func launch(t, owner *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})} //nolint:noctx // it is killed below, and must outlive the test's context
+	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	// Interrupting the tests by hand must leave them the order in which to end things.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -54,7 +55,7 @@ func launch(t *testing.T, name string, args ...string) *process {
 		defer close(p.done)
 		_ = p.cmd.Wait() // how it ended is in ProcessState
 	}()
-	t.Cleanup(p.kill)
+	owner.Cleanup(p.kill)
 	return p
 }
 

@@ -18,7 +18,7 @@ type outside struct{ flags []string }
 func startOutside(t *testing.T) *outside {
 	t.Helper()
 	dir := t.TempDir()
-	p := launch(t, bin.engine, dir)
+	p := launch(t, t, bin.engine, dir)
 	t.Cleanup(func() { p.end(t) })
 	address := filepath.Join(dir, "address")
 	within(t, patience, "the Temporal server is up", func() error {
@@ -86,10 +86,7 @@ func TestTwoWorkers(t *testing.T) {
 	}
 
 	within(t, patience, "pods are on the move", func() error {
-		if nodes := w.cordoned(t); len(nodes) == 0 {
-			return fmt.Errorf("no node is cordoned")
-		}
-		return nil
+		return w.moving(t)
 	})
 	first.kill()
 	within(t, patience, "the other worker finishes the rollout", func() error {

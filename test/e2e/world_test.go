@@ -239,20 +239,30 @@ func (w *world) runs(t *testing.T, version string) error {
 	return nil
 }
 
-// cordoned lists the nodes of a pool that take no pods.
-func (w *world) cordoned(t *testing.T) []string {
+// cordoned lists the nodes that take no pods. The API server may be away, as it
+// is while the control plane is raised.
+func (w *world) cordoned(t *testing.T) (names []string, err error) {
 	t.Helper()
 	nodes, err := w.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	var names []string
 	for _, n := range nodes.Items {
 		if n.Spec.Unschedulable {
 			names = append(names, n.Name)
 		}
 	}
-	return names
+	return names, nil
+}
+
+// moving says why no pods are on the move, or nil.
+func (w *world) moving(t *testing.T) error {
+	t.Helper()
+	names, err := w.cordoned(t)
+	if err == nil && len(names) == 0 {
+		err = errors.New("no node is cordoned")
+	}
+	return err
 }
 
 // standIns lists the pools of a cluster that Liftlock has made to stand in for

@@ -21,8 +21,9 @@ func signIn(message string) string {
 		case strings.HasPrefix(line, "GET "), strings.HasPrefix(line, "POST "):
 			said = append(said, line)
 		case dump && strings.Contains(line, "AADSTS"):
-			reason, _, _ := strings.Cut(line[strings.Index(line, "AADSTS"):], `"`)
-			said = append(said, strings.TrimSuffix(reason, "."))
+			_, reason, _ := strings.Cut(line, "AADSTS")
+			reason, _, _ = strings.Cut(reason, `"`)
+			said = append(said, "AADSTS"+strings.TrimSuffix(reason, "."))
 		case dump && !credentialLine(line):
 		default:
 			dump = false

@@ -29,7 +29,7 @@ func TestPreviewInPlace(t *testing.T) {
 		{"two replicas of the default strategy and no budget can both be drained", fleet.Snapshot{Workloads: []fleet.Workload{web(2)}, Pods: two}, []string{"workload-below-requirement Deployment/shop/web"}},
 		{"a budget of one unavailable holds one of the two that the strategy requires", fleet.Snapshot{Workloads: []fleet.Workload{web(2)}, Pods: two, Budgets: []fleet.Budget{budget(1, 2, 1)}}, []string{"workload-below-requirement Deployment/shop/web"}},
 		{"a budget that allows none holds all, and stops the provider", fleet.Snapshot{Workloads: []fleet.Workload{web(2)}, Pods: two, Budgets: []fleet.Budget{{
-			Namespace: "shop", Name: "web", MinAvailable: ptr(intstr.FromInt32(2)), Selector: "app=web", CurrentHealthy: 2, DesiredHealthy: 2, ExpectedPods: 2, Fresh: true,
+			Namespace: "shop", Name: "web", MinAvailable: new(intstr.FromInt32(2)), Selector: "app=web", CurrentHealthy: 2, DesiredHealthy: 2, ExpectedPods: 2, Fresh: true,
 		}}}, []string{"budget-blocks-provider PodDisruptionBudget/shop/web"}},
 		{"a bare pod is lost", fleet.Snapshot{Pods: []fleet.Pod{pod("debug", "debug", "")}}, []string{"pod-bare Pod/shop/debug"}},
 		{"pods elsewhere are no concern", fleet.Snapshot{Workloads: []fleet.Workload{web(1)}, Pods: []fleet.Pod{{Namespace: "shop", Name: "web-0", UID: "a", Node: "other", Workload: "Deployment/shop/web", Phase: "Running", Ready: true}}}, nil},
@@ -50,5 +50,3 @@ func TestPreviewInPlace(t *testing.T) {
 		})
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

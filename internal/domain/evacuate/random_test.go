@@ -148,7 +148,7 @@ func evacuateRandom(t *testing.T, seed uint64) bool {
 			r.in.Hold = "paused"
 		}
 	}
-	k.refuse = func(a Action) string {
+	k.refuse = func(Action) string {
 		if lossy && rng.IntN(15) == 0 {
 			return "the server is having a bad day"
 		}

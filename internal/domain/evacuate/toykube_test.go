@@ -332,9 +332,16 @@ func (k *toyKube) tick() {
 		run  func()
 	}
 	controllers := []controller{
-		{"deployments", k.deployments}, {"statefulsets", k.statefulSets}, {"jobs", k.jobs}, {"daemonsets", k.daemonSets},
-		{"autoscaler", k.autoscale}, {"budgets", k.disruption}, {"scheduler", k.schedule}, {"kubelets", k.kubelets},
-		{"replicasets", k.replicaSets}, {"others", k.others},
+		{"deployments", k.deployments},
+		{"statefulsets", k.statefulSets},
+		{"jobs", k.jobs},
+		{"daemonsets", k.daemonSets},
+		{"autoscaler", k.autoscale},
+		{"budgets", k.disruption},
+		{"scheduler", k.schedule},
+		{"kubelets", k.kubelets},
+		{"replicasets", k.replicaSets},
+		{"others", k.others},
 	}
 	k.rng.Shuffle(len(controllers), func(i, j int) { controllers[i], controllers[j] = controllers[j], controllers[i] })
 	for _, c := range controllers {

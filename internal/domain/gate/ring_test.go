@@ -15,7 +15,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // clusters reads "a:Succeeded b:Running* c": a star means started.
 func clusters(s string) []ClusterState {
 	var out []ClusterState
-	for _, f := range strings.Fields(s) {
+	for f := range strings.FieldsSeq(s) {
 		name, state, _ := strings.Cut(f, ":")
 		started := strings.HasSuffix(state, "*")
 		state = strings.TrimSuffix(state, "*")

@@ -272,6 +272,8 @@ func (w *toy) pool(name string, to fleet.Version, m *memory) Step {
 	case StepAwait, StepAwaitNodes, StepSoak, StepDone:
 	case StepRefuse:
 		w.t.Fatalf("pool %s refused: %s\n%s", name, s.Reason, w.story.String())
+	default:
+		w.t.Fatalf("step %s is not one of a pool", s.Kind)
 	}
 	return s
 }
