@@ -160,7 +160,7 @@ func TestPolls(t *testing.T) {
 		w, _ := one(t)
 		w.cloud.takes, w.cloud.after = 2*time.Minute, 25*time.Second
 		w.start()
-		w.turned = func(task rollout.Task, _ rollout.Turn) bool { return len(w.cloud.polls) == 4 }
+		w.turned = func(rollout.Task, rollout.Turn) bool { return len(w.cloud.polls) == 4 }
 		w.run()
 		if diff := cmp.Diff(slices.Repeat([]time.Duration{25 * time.Second}, 3), gaps(w)); diff != "" {
 			t.Error(diff)
@@ -171,7 +171,7 @@ func TestPolls(t *testing.T) {
 		w.cloud.takes = time.Minute
 		w.cloud.refuse["Poll"] = []error{refusal(rollout.CodeUnavailable), refusal(rollout.CodeThrottled), errors.New("because")}
 		w.start()
-		w.turned = func(task rollout.Task, turn rollout.Turn) bool {
+		w.turned = func(_ rollout.Task, turn rollout.Turn) bool {
 			if strings.Contains(turn.Reason, "because") && turn.Op.Token == "" {
 				t.Errorf("the operation was lost: %+v", turn)
 			}
@@ -294,7 +294,7 @@ func TestOthers(t *testing.T) {
 		cl.holder, cl.renewed, cl.ttl = "other", w.cloud.now, 2*time.Minute
 		w.start()
 		blocked := false
-		w.turned = func(task rollout.Task, turn rollout.Turn) bool {
+		w.turned = func(_ rollout.Task, turn rollout.Turn) bool {
 			blocked = blocked || turn.State == fleet.StateBlocked && strings.Contains(turn.Reason, "other")
 			if cl.holder == "other" && len(w.cloud.effects) > 0 {
 				t.Fatalf("hands off: %v", w.cloud.effects)

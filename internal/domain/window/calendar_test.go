@@ -18,11 +18,11 @@ import (
 var update = flag.Bool("update", false, "write what the tests found into testdata")
 
 // at reads a moment.
-func at(t testing.TB, s string) time.Time {
-	t.Helper()
+func at(tb testing.TB, s string) time.Time {
+	tb.Helper()
 	res, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return res
 }
