@@ -403,6 +403,7 @@ func (pt *poolTurn) emptied(pool string) bool {
 	if len(in.Leaving) == 0 {
 		return true
 	}
+	in.Later = nil // marks that other nodes lack are nothing that is left to move
 	for _, n := range pt.snapshot.Nodes {
 		if slices.Contains(in.Leaving, n.Name) && !n.Unschedulable {
 			return false
