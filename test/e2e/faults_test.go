@@ -170,6 +170,7 @@ func (d *badDay) full(t *testing.T) {
 	}
 	ballast := filepath.Join(d.site.dir, "ballast")
 	fill(t, ballast)
+	d.broken(t)
 	d.strike(t, fault.Fault{Effect: fault.Quota, Region: "westeurope", Family: "standardDDSv5Family", Limit: 64})
 	within(t, patience, "run says that the disk is full", func() error {
 		if code, ended := d.runner.ended(); ended {
@@ -183,7 +184,6 @@ func (d *badDay) full(t *testing.T) {
 	if out := d.site.must(t, "status"); !strings.Contains(out, "main") {
 		t.Errorf("status on a full disk says %q", out)
 	}
-	d.broken(t)
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,8 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// broken lets the next pool that is made end Failed, once.
+// broken lets the next pool that is made end Failed, once. It strikes what was
+// accepted, so it waits until there is quota again.
 func (d *badDay) broken(t *testing.T) {
 	t.Helper()
 	d.strike(t, fault.Fault{
