@@ -176,11 +176,11 @@ func tryRemoveCgroups(name string) error {
 	var failed []error
 	for _, h := range trees {
 		var groups []string
-		err := filepath.WalkDir(filepath.Join(h.path, name), func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && entry.IsDir() {
+		err := filepath.WalkDir(filepath.Join(h.path, name), func(path string, entry fs.DirEntry, _ error) error {
+			if entry != nil && entry.IsDir() { // what has gone meanwhile need not be removed
 				groups = append(groups, path)
 			}
-			return nil //nolint:nilerr // what has gone meanwhile need not be removed
+			return nil
 		})
 		failed = append(failed, err)
 		for _, group := range slices.Backward(groups) {

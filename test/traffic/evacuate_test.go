@@ -49,7 +49,8 @@ func (w *world) evacuate(t *testing.T, leaving, receiving string) int {
 		Pace: fleet.Pace{MaxInMotion: fleet.Amount{Percent: 100}},
 	}}
 	last := ""
-	if err := poll(ctx, 4*time.Minute, "the nodes of "+leaving+" are empty", func() error {
+	// As often as a rollout looks.
+	if err := pollEvery(ctx, 500*time.Millisecond, 4*time.Minute, "the nodes of "+leaving+" are empty", func() error {
 		pass, err := e.pass(ctx)
 		if err != nil {
 			return err

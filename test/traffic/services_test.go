@@ -35,11 +35,11 @@ var (
 // services are those that teams really run. All but the last serve for a few
 // seconds after SIGTERM, while the cluster still sends them requests.
 var services = []service{
-	{name: "web", replicas: 6, args: []string{"-linger=5s"}, budget: slip, rate: 130, patience: 10 * time.Second, counted: true},
-	{name: "budget", replicas: 1, args: []string{"-start=1s", "-linger=5s"}, budget: keep, rate: 60, patience: 10 * time.Second, counted: true},
-	{name: "slow", replicas: 3, args: []string{"-start=10s", "-linger=5s"}, budget: slip, rate: 60, patience: 10 * time.Second, counted: true},
-	{name: "long", replicas: 3, args: []string{"-work=4s", "-linger=5s"}, rate: 20, patience: 20 * time.Second, counted: true},
-	{name: "starter", replicas: 1, args: []string{"-start=15s", "-linger=5s"}, rate: 60, patience: 10 * time.Second, counted: true},
+	{name: "web", replicas: 6, args: []string{"-linger=5s"}, budget: slip, rate: 200, patience: 10 * time.Second, counted: true},
+	{name: "budget", replicas: 1, args: []string{"-start=1s", "-linger=5s"}, budget: keep, rate: 90, patience: 10 * time.Second, counted: true},
+	{name: "slow", replicas: 3, args: []string{"-start=10s", "-linger=5s"}, budget: slip, rate: 90, patience: 10 * time.Second, counted: true},
+	{name: "long", replicas: 3, args: []string{"-work=4s", "-linger=5s"}, rate: 30, patience: 20 * time.Second, counted: true},
+	{name: "starter", replicas: 1, args: []string{"-start=15s", "-linger=5s"}, rate: 90, patience: 10 * time.Second, counted: true},
 	{name: "abrupt", replicas: 2, args: []string{"-abrupt"}, rate: 20, patience: 10 * time.Second},
 }
 

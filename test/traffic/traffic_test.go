@@ -11,8 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// enough is how many requests to services that stop gracefully must be made
-// while Liftlock replaces the nodes, and enoughPerSecond how fast.
+// enough is how many requests to services that stop gracefully must be made from
+// Liftlock's first cordon on, and enoughPerSecond how many a second until the
+// nodes are replaced.
 const (
 	enough          = 20_000
 	enoughPerSecond = 200
@@ -37,8 +38,7 @@ func TestTraffic(t *testing.T) {
 
 	// First the tool that loses requests, so that the test is known to notice.
 	var drained, lifted result
-	var replaced time.Duration
-	moved := 0
+	moved, during := 0, 0.0 // pods; requests a second while the nodes were replaced
 	if !t.Run("kubectl drain", func(t *testing.T) {
 		w.schedule(t, oldPool)
 		addresses := w.deploy(t, "drained")
@@ -77,7 +77,9 @@ func TestTraffic(t *testing.T) {
 				w.remove(t, n)
 			}
 		}
-		replaced = time.Since(began)
+		replaced := time.Since(began)
+		during = float64(l.total()) / replaced.Seconds()
+		t.Logf("replaced the nodes in %s, with %d requests meanwhile", replaced.Round(time.Second/10), l.total())
 		if err := poll(t.Context(), 3*time.Minute, "enough requests were made", func() error {
 			if n := l.total(); n < enough {
 				return fmt.Errorf("%d of %d", n, enough)
@@ -96,10 +98,10 @@ func TestTraffic(t *testing.T) {
 	requests, failures := lifted.counted()
 	_, lost := drained.counted()
 	figures := []figure{
-		atMost("failed requests while liftlock replaces the nodes", float64(failures), 0, float64(lost)),
-		atMost("longest seconds without an answer while liftlock replaces the nodes", lifted.gap().Seconds(), 0, drained.gap().Seconds()),
-		atLeast("requests while liftlock replaces the nodes", float64(requests), enough),
-		atLeast("requests per second while liftlock replaces the nodes", float64(requests)/lifted.took.Seconds(), enoughPerSecond),
+		atMost("failed requests from liftlock's first cordon on", float64(failures), 0, float64(lost)),
+		atMost("longest seconds without an answer from liftlock's first cordon on", lifted.gap().Seconds(), 0, drained.gap().Seconds()),
+		atLeast("requests from liftlock's first cordon on", float64(requests), enough),
+		atLeast("requests per second while liftlock replaces the nodes", during, enoughPerSecond),
 		atLeast("requests that kubectl drain loses of the 15 s starter", float64(drained.of(starter).failures()), 1),
 		atLeast("pods that liftlock moved", float64(moved), float64(replicas())),
 	}
@@ -113,7 +115,6 @@ func TestTraffic(t *testing.T) {
 			t.Errorf("%s: %v, the limit is %v", f.Figure, f.Value, f.Limit)
 		}
 	}
-	t.Logf("liftlock replaced the nodes in %s", replaced.Round(time.Second/10))
 }
 
 func atMost(name string, value, limit, baseline float64) figure {

@@ -209,6 +209,9 @@ func (w *world) tell(t *testing.T) {
 	}
 	// LIFTLOCK_TRAFFIC_LOGS is a folder to keep all of them in.
 	if keep := os.Getenv("LIFTLOCK_TRAFFIC_LOGS"); keep != "" {
+		if err := os.MkdirAll(keep, 0o755); err != nil {
+			t.Log(err)
+		}
 		for _, file := range append(logs, more...) {
 			name := strings.ReplaceAll(strings.TrimPrefix(file, home+"/"), "/", "-")
 			if content, err := os.ReadFile(file); err == nil {
@@ -225,9 +228,13 @@ type stop struct{ error }
 
 // poll tries until a check succeeds, or fails with a stop, or the time is up.
 func poll(ctx context.Context, limit time.Duration, what string, check func() error) error {
+	return pollEvery(ctx, 100*time.Millisecond, limit, what, check)
+}
+
+func pollEvery(ctx context.Context, pause, limit time.Duration, what string, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		err := check()
