@@ -31,6 +31,7 @@ type load struct {
 	mu      sync.Mutex
 	samples map[string][]sample
 	counted int
+	late    time.Duration // how far behind its time the client itself was, at worst
 }
 
 // startLoad sends requests to the addresses until end is called.
@@ -49,12 +50,17 @@ func startLoad(t *testing.T, addresses map[string]string) *load {
 func (l *load) send(ctx context.Context, s service, address string) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	last := time.Now()
 	for sent := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		l.mu.Lock()
+		l.late = max(l.late, time.Since(last))
+		l.mu.Unlock()
+		last = time.Now()
 		for due := int(time.Since(l.began).Seconds() * float64(s.rate)); sent < due; sent++ {
 			l.sent.Go(func() {
 				// Those under way are waited for when the stream ends.
@@ -85,7 +91,7 @@ func (l *load) end() result {
 	l.stop()
 	took := time.Since(l.began)
 	l.sent.Wait()
-	r := result{took: took}
+	r := result{took: took, late: l.late}
 	for _, s := range services {
 		r.services = append(r.services, resultOf(s, l.samples[s.name]))
 	}
@@ -95,6 +101,7 @@ func (l *load) end() result {
 // result is what came of a load.
 type result struct {
 	took     time.Duration
+	late     time.Duration // tells a machine that stands still from a service that does not answer
 	services []serviceResult
 }
 

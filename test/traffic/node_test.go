@@ -173,7 +173,7 @@ func (n *node) ctr(args ...string) error {
 // await polls until a check succeeds. It gives up when a program of the node
 // has ended.
 func (n *node) await(ctx context.Context, what string, check func() error) error {
-	return poll(ctx, time.Minute, n.name+": "+what, func() error {
+	return poll(ctx, 2*time.Minute, n.name+": "+what, func() error {
 		if err := n.ended(); err != nil {
 			return stop{err}
 		}

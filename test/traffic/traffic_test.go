@@ -182,8 +182,8 @@ func table(t *testing.T, title string, r result) {
 	}
 	requests, failures := r.counted()
 	row("counted", requests, failures)
-	fmt.Printf("\n%s%.0f requests a second to counted services for %s\n\n",
-		text.String(), float64(requests)/r.took.Seconds(), r.took.Round(time.Second))
+	fmt.Printf("\n%s%.0f requests a second to counted services for %s; the client was late by %s at most\n\n",
+		text.String(), float64(requests)/r.took.Seconds(), r.took.Round(time.Second), r.late.Round(time.Millisecond))
 	for _, s := range r.services {
 		if s.example != "" {
 			t.Logf("the first failure of %s: %s", s.name, s.example)
