@@ -38,7 +38,7 @@ func hierarchies() ([]hierarchy, error) {
 		h := hierarchy{path: place[4], kind: super[0]}
 		if h.kind == "cgroup" {
 			var controllers []string
-			for _, option := range strings.Split(super[2], ",") {
+			for option := range strings.SplitSeq(super[2], ",") {
 				switch {
 				case strings.HasPrefix(option, "name="):
 					controllers = append(controllers, "none", option)
@@ -102,7 +102,7 @@ func passOn(group string) error {
 	if err != nil {
 		return err
 	}
-	for _, controller := range strings.Fields(string(offered)) {
+	for controller := range strings.FieldsSeq(string(offered)) {
 		wanted := slices.Contains([]string{"cpu", "cpuset", "memory", "pids"}, controller)
 		if !wanted || slices.Contains(strings.Fields(string(passed)), controller) {
 			continue
