@@ -12,6 +12,7 @@ import (
 const (
 	maxPoolSoak = 30 * day
 	maxWait     = 7 * day
+	maxSettle   = 10 * time.Minute
 )
 
 // nodes checks a node policy and returns what it changes: all that is given
@@ -23,6 +24,7 @@ func (c *checker) nodes(path string, v v1alpha1.Nodes, whole bool) fleet.NodeCha
 	c.pattern(field(path, "canaryPool"), v.CanaryPool, poolName)
 	c.within(field(path, "soak"), v.Soak, 0, maxPoolSoak)
 	c.within(field(evacuation, "jobWait"), v.Evacuation.JobWait, 0, maxWait)
+	c.within(field(evacuation, "loadBalancerSettle"), v.Evacuation.LoadBalancerSettle, 0, maxSettle)
 	if timeout := field(evacuation, "timeout"); whole || c.has(timeout) {
 		c.within(timeout, v.Evacuation.Timeout, time.Minute, maxWait)
 	}
@@ -44,6 +46,8 @@ func (c *checker) nodes(path string, v v1alpha1.Nodes, whole bool) fleet.NodeCha
 			JobsAfter: given(c, whole, field(evacuation, "jobsAfter"), v.Evacuation.JobsAfter),
 			MaxSurge:  given(c, whole, field(evacuation, "maxSurge"), v.Evacuation.MaxSurge.Amount),
 			Timeout:   given(c, whole, field(evacuation, "timeout"), time.Duration(v.Evacuation.Timeout)),
+
+			LoadBalancerSettle: given(c, whole, field(evacuation, "loadBalancerSettle"), time.Duration(v.Evacuation.LoadBalancerSettle)),
 		},
 		MaxSurge: given(c, false, surge, providerSurge(v.InPlace.MaxSurge.Amount)),
 	}

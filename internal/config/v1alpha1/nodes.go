@@ -51,6 +51,10 @@ type Evacuation struct {
 	MaxSurge Amount `json:"maxSurge,omitempty" jsonschema:"default=1"`
 	// A pool of which no pod has moved for so long fails.
 	Timeout Duration `json:"timeout,omitempty" jsonschema:"default=30m"`
+	// Where a Service of type LoadBalancer exists: how long load balancers get to
+	// notice new nodes, and nodes that are taken out before their pods go. `0s`
+	// leaves all nodes in.
+	LoadBalancerSettle Duration `json:"loadBalancerSettle,omitempty" jsonschema:"default=30s"`
 }
 
 // InPlace holds the settings of the strategy inPlace.

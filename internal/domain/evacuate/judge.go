@@ -55,7 +55,7 @@ func (t *turn) status(counts map[Move]int, blocked, waiting int) Status {
 		return StatusBlocked
 	case len(t.pass.Actions) > 0:
 		return StatusMoving
-	case len(t.moving) == 0 && t.closed() && (len(t.mem.Acted) == 0 || t.in.Back && t.motion == 0 && !t.marked()):
+	case len(t.moving) == 0 && len(t.gates) == 0 && t.closed() && (len(t.mem.Acted) == 0 || t.in.Back && t.motion == 0 && !t.marked()):
 		return StatusDone
 	case t.motion > 0 || counts[MoveDone] > 0 || len(t.mem.Acted) > 0 && t.in.Hold == "" && waiting > 0 && t.stop == "":
 		return StatusMoving
@@ -104,8 +104,11 @@ func (t *turn) reason(blocked, waiting []string) string {
 		return fmt.Sprintf("all %d pods have left, and everything that moved is back", t.pass.Total)
 	case StatusMoving:
 		parts = append(parts, progress, fmt.Sprintf("%d in motion", t.motion))
-		if t.stop != "" {
+		switch {
+		case t.stop != "":
 			parts = append(parts, t.stop)
+		case len(t.gates) > 0 && t.motion == 0:
+			parts = append(parts, "waits: "+t.gates[sortedKeys(t.gates)[0]])
 		}
 	case StatusHolding:
 		parts = append(parts, progress, "nothing new is started: "+t.in.Hold)
@@ -116,6 +119,8 @@ func (t *turn) reason(blocked, waiting []string) string {
 			parts = append(parts, t.stop)
 		case len(waiting) > 0:
 			parts = append(parts, some(waiting, 3))
+		case len(t.gates) > 0:
+			parts = append(parts, "waits: "+t.gates[sortedKeys(t.gates)[0]])
 		case len(t.mem.Acted) > 0:
 			parts = append(parts, "waits until "+some(sortedKeys(t.mem.Acted), 3)+" is back")
 		}

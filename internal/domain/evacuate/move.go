@@ -134,7 +134,7 @@ func (t *turn) bare(p *pod) {
 		t.verdict(p, r.move, r.reason)
 		return
 	}
-	if why := t.mayStart(nil, []*pod{p}, 1); why != "" {
+	if why := cmp.Or(t.mayStart(nil, []*pod{p}, 1), t.gated(nil, []*pod{p})); why != "" {
 		t.verdict(p, MoveEvict, why)
 		return
 	}
@@ -211,7 +211,7 @@ func (t *turn) moveFailing() {
 
 // released evicts a single pod that was waited for, or whose loss was agreed to.
 func (t *turn) released(w *workload, p *pod, r refusal) {
-	if why := t.mayStart(w, []*pod{p}, 1); why != "" {
+	if why := cmp.Or(t.mayStart(w, []*pod{p}, 1), t.gated(w, []*pod{p})); why != "" {
 		t.verdict(p, MoveEvict, why)
 		return
 	}
@@ -223,7 +223,10 @@ func (t *turn) mayStart(w *workload, pods []*pod, weight int) string {
 	if t.stop != "" {
 		return t.stop
 	}
-	if t.canaryNodes != nil && !slices.ContainsFunc(pods, func(p *pod) bool { return t.canaryNodes[p.Node] }) &&
+	// What a Service needs elsewhere first keeps whole nodes from leaving their
+	// load balancers, the canary among them.
+	first := w != nil && t.balancers.lacks[w.key] != ""
+	if t.canaryNodes != nil && !first && !slices.ContainsFunc(pods, func(p *pod) bool { return t.canaryNodes[p.Node] }) &&
 		(w == nil || !slices.ContainsFunc(w.leave, func(p *pod) bool { return t.canaryNodes[p.Node] })) {
 		return "waits until canary node " + t.mem.Canary[0] + " is empty and what moved from it is healthy"
 	}
@@ -252,7 +255,7 @@ func (t *turn) roll(w *workload, p plan, pods []*pod) {
 		t.verdicts(pods, MoveBlocked, "its restart was refused: "+r.Message)
 		return
 	}
-	if why := t.mayStart(w, pods, p.weight); why != "" {
+	if why := cmp.Or(t.mayStart(w, pods, p.weight), t.gated(w, pods)); why != "" {
 		t.verdicts(pods, MoveRoll, why)
 		return
 	}
@@ -332,6 +335,10 @@ func (t *turn) deadlocked(w *workload) bool {
 // finishSurge lets the scale-down take old pods: they are preferred for it
 // first, and it is asked for once the cluster shows that.
 func (t *turn) finishSurge(w *workload, pods []*pod, extra int) {
+	if why := t.gated(w, pods[:extra]); why != "" {
+		t.verdicts(pods, MoveSurge, why)
+		return
+	}
 	preferred := 0
 	for _, q := range pods[:extra] {
 		if _, ok := q.Annotations[fleet.MarkDeletionCost]; ok {
@@ -454,7 +461,7 @@ func (t *turn) tryEvict(w *workload, p plan, q *pod) (sent, blocked bool) {
 			r.Times, r.Next.UTC().Format(time.TimeOnly), r.Message))
 		return false, true
 	}
-	if why := t.mayStart(w, []*pod{q}, 1); why != "" {
+	if why := cmp.Or(t.mayStart(w, []*pod{q}, 1), t.gated(w, []*pod{q})); why != "" {
 		t.verdict(q, p.move, why)
 		return false, false
 	}

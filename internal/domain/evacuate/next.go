@@ -30,6 +30,7 @@ func Next(in Input) Pass {
 	t.receive()
 	t.cordon()
 	t.plan()
+	t.balance()
 	t.canary()
 	t.moveAll()
 	t.judge()
@@ -58,6 +59,10 @@ type turn struct {
 	steps    map[*workload]int
 	// failing are pods that fail where they are, in a rollout that is not settled.
 	failing []*pod
+	// gates says, by leaving node, why its pods wait for load balancers; opening
+	// are the workloads that need not wait.
+	gates   map[string]string
+	opening map[string]bool
 }
 
 // trouble is a pod, or a workload, that does not come back.
@@ -340,6 +345,9 @@ func (t *turn) receive() {
 		}
 		if tainted(n) {
 			t.do(Action{Kind: RemoveTaint, Node: name, UID: n.UID, Reason: "pods are to move here"}, Sent{})
+		}
+		if oursExcluded(n) {
+			t.do(Action{Kind: IncludeLB, Node: name, UID: n.UID, Reason: "pods are to move here"}, Sent{})
 		}
 	}
 	for name := range t.leaving {

@@ -136,6 +136,8 @@ type Memory struct {
 	Evicted map[string]time.Time `json:"evicted,omitempty"`
 	// Refusals hold what the API said no to, by action, and when to ask again.
 	Refusals map[string]Refusal `json:"refusals,omitempty"`
+	// Balancing is what is remembered of external load balancers.
+	Balancing Balancing `json:"balancing,omitzero"`
 	// Sent are the actions of the pass, to match Outcomes with.
 	Sent []Sent `json:"sent,omitempty"`
 }

@@ -42,8 +42,9 @@ type toyKube struct {
 	// onLeaving counts the pods of workloads that have to move.
 	onLeaving map[string]int
 	// refusals counts evictions that the API refused.
-	refusals int
-	evicted  int
+	refusals  int
+	evicted   int
+	balancers []*toyBalancer
 	// refuse, when set, makes the API refuse an action with a message.
 	refuse func(Action) string
 }
@@ -65,10 +66,11 @@ type toyWorkload struct {
 	sets     map[int]int // revision → wanted, for Deployments
 	template toyTemplate
 	token    string
-	load     int32 // what its autoscaler would want
-	runs     int   // seconds that a Job's pod runs
-	breaks   bool  // pods of new revisions never become Ready
-	replaced int   // pods made since the evacuation began
+	load     int32  // what its autoscaler would want
+	runs     int    // seconds that a Job's pod runs
+	breaks   bool   // pods of new revisions never become Ready
+	onlyOn   string // a DaemonSet's pool; "" for all
+	replaced int    // pods made since the evacuation began
 }
 
 type toyTemplate struct {
@@ -344,6 +346,7 @@ func (k *toyKube) tick() {
 		c.run()
 		k.check(c.name)
 	}
+	k.send()
 }
 
 func (k *toyKube) newPod(w *toyWorkload, name string, rev int) *toyPod {
@@ -622,7 +625,7 @@ func (k *toyKube) daemonSets() {
 			}
 		}
 		for _, n := range k.nodes {
-			if !on[n.Name] {
+			if !on[n.Name] && (w.onlyOn == "" || n.Pool == w.onlyOn) {
 				p := k.newPod(w, fmt.Sprintf("%s-%04d", w.Name, k.serial+1), 1)
 				p.Node, p.boundAt = n.Name, k.now
 			}
@@ -878,6 +881,13 @@ func (k *toyKube) snapshot() fleet.Snapshot {
 			c.AttachedTo = []string{at}
 		}
 		s.Claims = append(s.Claims, c)
+	}
+	for _, b := range k.balancers {
+		lb := fleet.LoadBalancer{Namespace: "shop", Name: b.name, Local: b.local}
+		if b.local {
+			lb.Endpoints = k.endpoints(b)
+		}
+		s.LoadBalancers = append(s.LoadBalancers, lb)
 	}
 	k.rng.Shuffle(len(s.Pods), func(i, j int) { s.Pods[i], s.Pods[j] = s.Pods[j], s.Pods[i] })
 	k.rng.Shuffle(len(s.Workloads), func(i, j int) { s.Workloads[i], s.Workloads[j] = s.Workloads[j], s.Workloads[i] })

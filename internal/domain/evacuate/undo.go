@@ -54,7 +54,7 @@ func Undo(s fleet.Snapshot, nodes []string, rollout string) (actions []Action, w
 		if tainted(n) {
 			actions = append(actions, Action{Kind: RemoveTaint, Node: name, UID: n.UID, Reason: "its turn does not come any more"})
 		}
-		if n.Labels[ExcludeLBLabel] == ExcludeLBValue {
+		if oursExcluded(n) {
 			actions = append(actions, Action{Kind: IncludeLB, Node: name, UID: n.UID, Reason: "it goes back behind load balancers"})
 		}
 	}

@@ -28,8 +28,9 @@ type world struct {
 	// included, sorted by node and name.
 	moving []*pod
 	// pods counts the cluster's pods that an evacuation could move.
-	pods int
-	room *room
+	pods      int
+	room      *room
+	balancers balancers
 }
 
 // pod is a pod with what is known of it through others.
@@ -111,6 +112,7 @@ func newWorld(in Input) *world {
 	slices.SortFunc(wd.moving, func(a, b *pod) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.key, b.key))
 	})
+	wd.balancers = wd.newBalancers()
 	return wd
 }
 

@@ -9,12 +9,13 @@ import (
 // Snapshot is what one look at a cluster's API server found. Everything a
 // decision about its pods needs is in it; nothing else may be asked for.
 type Snapshot struct {
-	TakenAt   time.Time  `json:"takenAt"`
-	Nodes     []Node     `json:"nodes"`
-	Pods      []Pod      `json:"pods"`
-	Workloads []Workload `json:"workloads"`
-	Budgets   []Budget   `json:"budgets"`
-	Claims    []Claim    `json:"claims,omitempty"`
+	TakenAt       time.Time      `json:"takenAt"`
+	Nodes         []Node         `json:"nodes"`
+	Pods          []Pod          `json:"pods"`
+	Workloads     []Workload     `json:"workloads"`
+	Budgets       []Budget       `json:"budgets"`
+	Claims        []Claim        `json:"claims,omitempty"`
+	LoadBalancers []LoadBalancer `json:"loadBalancers,omitempty"`
 	// TerminatingNamespaces refuse evictions and new pods.
 	TerminatingNamespaces []string `json:"terminatingNamespaces,omitempty"`
 }
@@ -178,6 +179,27 @@ type Claim struct {
 	Local         bool     `json:"local,omitempty"`         // the volume lives on one node
 	Zones         []string `json:"zones,omitempty"`         // zones it can be attached in; empty for any
 	AttachedTo    []string `json:"attachedTo,omitempty"`    // nodes it is attached to now
+}
+
+// LoadBalancer is a Service of type LoadBalancer.
+type LoadBalancer struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Local: externalTrafficPolicy Local. What comes in at a node without a Ready
+	// endpoint of its own is dropped; otherwise every node passes it on.
+	Local bool `json:"local,omitempty"`
+	// Endpoints are those of a Local one; the others' do not matter.
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+}
+
+// Key is "namespace/name".
+func (l *LoadBalancer) Key() string { return l.Namespace + "/" + l.Name }
+
+// Endpoint is one pod behind a Service.
+type Endpoint struct {
+	Node  string `json:"node"`
+	Pod   string `json:"pod,omitempty"` // its name, in the Service's namespace
+	Ready bool   `json:"ready"`
 }
 
 // Marks that Liftlock leaves on what it touches, so that its own changes, and

@@ -41,6 +41,8 @@ type EvacuationChanges struct {
 	JobsAfter *string        `json:"jobsAfter,omitempty"`
 	MaxSurge  *Amount        `json:"maxSurge,omitempty"`
 	Timeout   *time.Duration `json:"timeout,omitempty"`
+
+	LoadBalancerSettle *time.Duration `json:"loadBalancerSettle,omitempty"`
 }
 
 // With returns the policy with changes applied.
@@ -60,6 +62,7 @@ func (p NodePolicy) With(c NodeChanges) NodePolicy {
 	set(&p.Evacuation.JobsAfter, c.Evacuation.JobsAfter)
 	set(&p.Evacuation.MaxSurge, c.Evacuation.MaxSurge)
 	set(&p.Evacuation.Timeout, c.Evacuation.Timeout)
+	set(&p.Evacuation.LoadBalancerSettle, c.Evacuation.LoadBalancerSettle)
 	set(&p.MaxSurge, c.MaxSurge)
 	set(&p.RequireBackup, c.RequireBackup)
 	set(&p.BackupFile, c.BackupFile)

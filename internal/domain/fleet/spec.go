@@ -241,6 +241,9 @@ type EvacuationPolicy struct {
 	JobsAfter string        `json:"jobsAfter"` // refuse, evict: what happens after JobWait
 	MaxSurge  Amount        `json:"maxSurge"`  // how far a workload may be raised above its replicas
 	Timeout   time.Duration `json:"timeout"`   // a pool whose pods do not move for that long fails
+	// LoadBalancerSettle is how long external load balancers get to notice new
+	// nodes, and nodes that were taken out; zero leaves all nodes in.
+	LoadBalancerSettle time.Duration `json:"loadBalancerSettle,omitempty"`
 }
 
 // ChannelPolicy says what to do about automatic upgrades of the provider.

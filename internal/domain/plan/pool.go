@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
 
@@ -376,9 +377,10 @@ func (v *PoolView) nodesOf(pool string) []fleet.Node {
 	return nodes
 }
 
-// marked reports whether a cordon or a soft taint of ours is on a node.
+// marked reports whether a cordon, a soft taint or a load-balancer label of ours
+// is on a node.
 func marked(n fleet.Node) bool {
-	return n.Annotations[fleet.MarkCordoned] != "" ||
+	return n.Annotations[fleet.MarkCordoned] != "" || n.Labels[evacuate.ExcludeLBLabel] == evacuate.ExcludeLBValue ||
 		slices.ContainsFunc(n.Taints, func(t fleet.Taint) bool { return t.Key == fleet.TaintLeaving })
 }
 
