@@ -291,7 +291,7 @@ func (pt *poolTurn) reconcile(ctx context.Context, step plan.Step, target *fleet
 // release undoes our marks on the nodes of a pool.
 func (pt *poolTurn) release(ctx context.Context, step plan.Step) (Turn, error) {
 	actions, _ := evacuate.Undo(pt.snapshot, pt.nodesOf(step.Target), "")
-	if err := pt.carryOut(ctx, actions, nil); err != nil {
+	if err := pt.carryOut(ctx, newAPIPace(0), actions, nil); err != nil {
 		return Turn{}, err
 	}
 	if err := pt.journal(ctx, fleet.JournalEntry{Rollout: pt.ro.ID, Ring: pt.rec.Ring, Cluster: pt.rec.Name, Pool: pt.pool.Name, Action: "release", Object: step.Target, Reason: step.Reason}); err != nil {
@@ -432,9 +432,11 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 	ev.SeenAt = pt.now()
 	pass := evacuate.Next(in)
 	outcomes := make([]evacuate.Outcome, len(pass.Actions))
-	if err := pt.carryOut(ctx, pass.Actions, outcomes); err != nil {
+	pace := newAPIPace(ev.AtOnce)
+	if err := pt.carryOut(ctx, pace, pass.Actions, outcomes); err != nil {
 		return Turn{}, err
 	}
+	ev.AtOnce = pace.limit
 	ev.Memory, ev.Outcomes, ev.Reason = pass.Memory, outcomes, pass.Reason
 	ev.Total, ev.Moved = max(ev.Total, pass.Total), pass.Moved
 	ev.Replacements = pt.replacements(ev)
@@ -448,6 +450,7 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 		turn.State, turn.After = fleet.StatePaused, patience // nothing is in motion, and a resume nudges
 	case evacuate.StatusMoving, evacuate.StatusDone:
 	}
+	turn.After = max(turn.After, pressed(outcomes))
 	if pt.rec.Rollback && turn.State == fleet.StateRunning {
 		turn.State = fleet.StateRollingBack
 	}

@@ -1,5 +1,7 @@
 package evacuate
 
+import "time"
+
 // ActionKind is what one Action does to the cluster.
 type ActionKind string
 
@@ -70,4 +72,8 @@ type Outcome struct {
 	Result Result `json:"result"`
 	// Message is the API's own word, with the budget's numbers where it gave them.
 	Message string `json:"message,omitempty"`
+	// Busy: the API server asked to slow down, or did not answer in time. A
+	// budget's refusal is not that. RetryAfter is for how long, where it said so.
+	Busy       bool          `json:"busy,omitempty"`
+	RetryAfter time.Duration `json:"retryAfter,omitempty"`
 }
