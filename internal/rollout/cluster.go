@@ -410,6 +410,11 @@ func (ct *clusterTurn) findings(snapshot fleet.Snapshot, p *fleet.Pool, policy f
 			Remedy: "use strategy inPlace for this pool, or accept that its stand-in lacks these settings",
 		})
 	}
+	return ct.judged(findings)
+}
+
+// judged says of findings which cluster they are about and who accepted them.
+func (ct *clusterTurn) judged(findings []fleet.Finding) []fleet.Finding {
 	for i := range findings {
 		f := &findings[i]
 		f.Cluster = ct.rec.Name

@@ -440,6 +440,7 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 	ev.Memory, ev.Outcomes, ev.Reason = pass.Memory, outcomes, pass.Reason
 	ev.Total, ev.Moved = max(ev.Total, pass.Total), pass.Moved
 	ev.Replacements = pt.replacements(ev)
+	ev.Findings = pt.judged(pass.Findings)
 	turn := Turn{State: fleet.StateRunning, Reason: pass.Reason, After: glance}
 	switch pass.Status {
 	case evacuate.StatusBlocked:

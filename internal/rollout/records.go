@@ -151,6 +151,8 @@ type Evacuation struct {
 	// since it began; their number over Total is the moves per pod.
 	Replacements []string `json:"replacements,omitempty"`
 	Reason       string   `json:"reason,omitempty"`
+	// Findings are what the last pass said of what is in the way.
+	Findings []fleet.Finding `json:"findings,omitempty"`
 	// AtOnce is how many calls the API server took at a time lately.
 	AtOnce int `json:"atOnce,omitempty"`
 	// SeenAt is when a pass was last made. Time in which nobody looked does not

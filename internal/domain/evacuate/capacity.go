@@ -301,6 +301,19 @@ func (wd *world) placeAll(pods []*pod) noRoom {
 	return noRoom{}
 }
 
+// preempts reports whether the scheduler would push a pod of lower priority out
+// to make room for one like p.
+func (wd *world) preempts(p *pod) bool {
+	zones, bound := wd.zones(p)
+	may := map[string]bool{}
+	for _, n := range wd.room.nodes {
+		may[n.Name] = wd.suits(p, n, zones, bound)
+	}
+	return slices.ContainsFunc(wd.in.Snapshot.Pods, func(q fleet.Pod) bool {
+		return may[q.Node] && q.Priority < p.Priority && !q.Finished() && q.DeletedAt.IsZero()
+	})
+}
+
 // suits reports whether a pod may run on a node as far as a snapshot tells: its
 // node selector, the zones of its volumes, and hard taints that its present
 // node does not have.

@@ -408,11 +408,16 @@ func (wd *world) unavoidable(w *workload, accepted bool, why string) plan {
 	switch {
 	case wd.overlap(w):
 		f.ID = "budget-overlap"
-		f.Remedy = "merge " + budgetNames(w.budgets) + " into one budget, or let its owner restart it after the nodes are cordoned"
+		f.Remedy = remedies("merge "+budgetNames(w.budgets)+" into one budget", "narrow their selectors, so that each pod has one",
+			"let its owner restart it after the nodes are cordoned")
 		f.OutageSeconds = 0
 	case budgetForbids:
 		f.ID = "budget-allows-none"
-		f.Remedy = "raise its replicas by one, or let " + budgetNames(w.budgets) + " allow one disruption (maxUnavailable 1), or let its owner restart it after the nodes are cordoned"
+		for _, b := range w.budgets {
+			f.Why += "; " + b.String()
+		}
+		f.Remedy = remedies("raise its replicas by one", "let "+budgetNames(w.budgets)+" allow one disruption (maxUnavailable 1)",
+			"let its owner restart it after the nodes are cordoned")
 		if w.Kind == fleet.StatefulSet || w.Strategy == "Recreate" {
 			f.ID = "workload-outage-unavoidable"
 			f.Remedy += "; or accept its outage"

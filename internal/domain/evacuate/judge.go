@@ -18,7 +18,6 @@ func (t *turn) judge() {
 	t.mem.Left = left
 	t.mem.Total = max(t.mem.Total, left)
 	t.pass.Total, t.pass.Moved, t.pass.InMotion = t.mem.Total, t.mem.Total-left, t.motion
-	t.pass.Findings = sortFindings(t.pass.Findings)
 
 	counts := map[Move]int{}
 	var blocked, waiting []string
@@ -35,6 +34,8 @@ func (t *turn) judge() {
 		case MoveDone:
 		}
 	}
+	t.report()
+	t.pass.Findings = sortFindings(t.pass.Findings)
 	t.pass.Status = t.status(counts, len(blocked), len(waiting))
 	t.pass.Reason = t.reason(blocked, waiting)
 }
@@ -134,6 +135,14 @@ func (t *turn) reason(blocked, waiting []string) string {
 	}
 	if len(blocked) > 0 {
 		parts = append(parts, fmt.Sprintf("%d cannot be moved: %s", len(blocked), some(blocked, 3)))
+	}
+	if t.pass.Status == StatusBlocked || t.still() {
+		for _, f := range t.pass.Findings {
+			if f.Severity != fleet.Info && f.Remedy != "" {
+				parts = append(parts, "for "+f.Object+": "+f.Remedy)
+				break
+			}
+		}
 	}
 	return strings.Join(parts, "; ")
 }

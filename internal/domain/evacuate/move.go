@@ -110,14 +110,18 @@ func (t *turn) going(p *pod) {
 		t.verdict(p, MoveDone, "is terminating")
 		return
 	}
-	why, remedy := "its kubelet has not confirmed that it stopped", "look at the pod and its node; delete it with --force only when it is known to be down"
+	why := "its kubelet has not confirmed that it stopped"
+	remedy := remedies("look at the log of the pod and of its node's kubelet", "wait: it may need longer than its grace period",
+		"delete it with --force, only when it is known to be down")
 	if n := t.nodes[p.Node]; n != nil && !n.Ready {
 		why = "node " + p.Node + " is not Ready and cannot confirm that it stopped"
-		remedy = "bring the node back, or once it is known to be down taint it node.kubernetes.io/out-of-service"
+		remedy = remedies("bring the node back", "once it is known to be down, taint it node.kubernetes.io/out-of-service",
+			"delete the node object once its machine is gone")
 	}
 	if len(p.Finalizers) > 0 {
 		why = fmt.Sprintf("it has finalizers: %v", p.Finalizers)
-		remedy = "see to it that the owners of its finalizers finish"
+		remedy = remedies("see to it that the owners of its finalizers finish", "bring those owners up, if they do not run",
+			"remove the finalizers by hand, only when it is known what they guard")
 	}
 	t.verdict(p, MoveBlocked, fmt.Sprintf("should have ended %s ago: %s", over.Truncate(time.Second), why))
 	t.pass.Findings = append(t.pass.Findings, fleet.Finding{
@@ -252,6 +256,7 @@ func (t *turn) roll(w *workload, p plan, pods []*pod) {
 		return
 	}
 	if r, no := t.refused(Roll, w.key, w.UID); no {
+		t.obstruct(pods[0], r.Message, "its restart was refused: "+r.Message)
 		t.verdicts(pods, MoveBlocked, "its restart was refused: "+r.Message)
 		return
 	}
@@ -260,8 +265,9 @@ func (t *turn) roll(w *workload, p plan, pods []*pod) {
 		return
 	}
 	// Without room nothing breaks, since the new pod comes first; so when
-	// nothing else moves it is tried, and an autoscaler may see it.
-	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted) {
+	// nothing else moves it is tried, and an autoscaler may see it. But no pod
+	// may push out another one.
+	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted || t.preempts(pods[0])) {
 		t.unplaced(pods, MoveRoll, none)
 		return
 	}
@@ -278,6 +284,8 @@ func (t *turn) unplaced(pods []*pod, m Move, none noRoom) {
 	if none.never {
 		m = MoveBlocked
 		t.pass.Findings = append(t.pass.Findings, noNode(pods[0], none.why))
+	} else {
+		t.obstacles = append(t.obstacles, obstacle{pod: pods[0], room: true, why: "it has no place to go to: " + none.why})
 	}
 	t.verdicts(pods, m, "has no place to go to: "+none.why)
 }
@@ -288,7 +296,7 @@ func noNode(p *pod, why string) fleet.Finding {
 		ID: "pod-no-node", Severity: fleet.Blocker, Object: p.object(),
 		What:   "pod " + p.key + " would find no node",
 		Why:    why,
-		Remedy: "add nodes with the labels, taints and zones that it needs, or loosen what it asks for",
+		Remedy: remedies("add nodes with the labels, taints and zones that it needs", "give the pool's taints and labels to the new nodes", "loosen what it asks for"),
 	}
 }
 
@@ -306,6 +314,9 @@ func (t *turn) surge(w *workload, p plan, pods []*pod) {
 		}
 	}
 	if ready < len(w.stay) || len(w.leave)+len(w.stay) < int(w.Replicas) {
+		if len(pods) > 0 {
+			t.obstruct(pods[0], "", fmt.Sprintf("%d of its other pods are Ready, and %d are wanted before one goes", ready, int(w.Replicas)-len(w.leave)))
+		}
 		t.verdicts(pods, MoveSurge, fmt.Sprintf("%s; waits until all its other pods are Ready (%d of %d)",
 			p.reason, ready, int(w.Replicas)-len(w.leave)))
 		return
@@ -368,6 +379,7 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 		return
 	}
 	if r, no := t.refused(Surge, w.key, w.UID); no {
+		t.obstruct(pods[0], r.Message, "its surge was refused: "+r.Message)
 		t.verdicts(pods, MoveBlocked, "its surge was refused: "+r.Message)
 		return
 	}
@@ -375,7 +387,7 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 		t.verdicts(pods, MoveSurge, why)
 		return
 	}
-	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0) {
+	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0 || t.preempts(pods[0])) {
 		t.unplaced(pods, MoveSurge, none)
 		return
 	}
@@ -457,6 +469,7 @@ func (t *turn) unsettledSerial(w *workload) string {
 // for others would not help, so that they need not wait for it either.
 func (t *turn) tryEvict(w *workload, p plan, q *pod) (sent, blocked bool) {
 	if r, no := t.refused(Evict, q.key, q.UID); no {
+		t.obstruct(q, r.Message, "its eviction was refused: "+r.Message)
 		t.verdict(q, MoveBlocked, fmt.Sprintf("its eviction was refused (%d times, tried again at %s): %s",
 			r.Times, r.Next.UTC().Format(time.TimeOnly), r.Message))
 		return false, true
@@ -466,11 +479,14 @@ func (t *turn) tryEvict(w *workload, p plan, q *pod) (sent, blocked bool) {
 		return false, false
 	}
 	if t.available(q) && !p.accepted && w.available-1 < t.keeps(w) {
-		t.verdict(q, p.move, fmt.Sprintf("waits: %d of its pods are Ready and %d are required", w.available, t.keeps(w)))
+		why := fmt.Sprintf("%d of its pods are Ready and %d are required", w.available, t.keeps(w))
+		t.obstruct(q, "", why)
+		t.verdict(q, p.move, "waits: "+why)
 		return false, false
 	}
 	ok, costs, why := q.admits()
 	if !ok {
+		t.obstruct(q, "", why)
 		t.verdict(q, p.move, "waits: "+why)
 		return false, false
 	}
@@ -512,6 +528,9 @@ func (t *turn) ordered(w *workload, p plan, pods []*pod) {
 		return
 	}
 	if why := t.unreadyElsewhere(w); why != "" {
+		if len(pods) > 0 {
+			t.obstruct(pods[0], "", why)
+		}
 		t.verdicts(pods, MoveOrdered, why)
 		return
 	}

@@ -63,6 +63,8 @@ type turn struct {
 	// are the workloads that need not wait.
 	gates   map[string]string
 	opening map[string]bool
+	// obstacles are what kept pods from moving in this pass.
+	obstacles []obstacle
 }
 
 // trouble is a pod, or a workload, that does not come back.

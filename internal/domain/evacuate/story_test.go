@@ -108,6 +108,11 @@ func (r *run) checkPass(p Pass) {
 	if len(want) > 0 {
 		r.k.t.Fatalf("pods without verdict: %v", sortedKeys(want))
 	}
+	for _, f := range p.Findings {
+		if f.Severity != fleet.Info && len(strings.Split(f.Remedy, "; or ")) < 3 {
+			r.k.t.Fatalf("a finding with fewer than three remedies: %+v", f)
+		}
+	}
 	for _, a := range p.Actions {
 		if a.Reason == "" || a.UID == "" {
 			r.k.t.Fatalf("an action without reason or uid: %+v", a)
