@@ -47,6 +47,7 @@ func (c *checker) nodes(path string, v v1alpha1.Nodes, whole bool) fleet.NodeCha
 			MaxSurge:  given(c, whole, field(evacuation, "maxSurge"), v.Evacuation.MaxSurge.Amount),
 			Timeout:   given(c, whole, field(evacuation, "timeout"), time.Duration(v.Evacuation.Timeout)),
 
+			OnFailure:          given(c, whole, field(evacuation, "onFailure"), fleet.OnFailure(v.Evacuation.OnFailure)),
 			LoadBalancerSettle: given(c, whole, field(evacuation, "loadBalancerSettle"), time.Duration(v.Evacuation.LoadBalancerSettle)),
 		},
 		MaxSurge: given(c, false, surge, providerSurge(v.InPlace.MaxSurge.Amount)),

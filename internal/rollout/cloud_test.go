@@ -69,6 +69,8 @@ type cluster struct {
 	notes     map[string]string
 	watched   int
 	watchers  int
+	// breaks is the version of nodes on which no pod comes up, or stays up.
+	breaks fleet.Version
 }
 
 const (
@@ -184,6 +186,10 @@ func (c *cloud) advance() {
 					}
 				}
 			}
+			if one.failsOn(p.Node) {
+				p.Ready, p.WaitingReason = false, "CrashLoopBackOff"
+				continue
+			}
 			if p.Node != "" && !p.Ready && c.now.Sub(p.CreatedAt) >= 2*time.Second {
 				p.Ready, p.ReadySince = true, c.now
 			}
@@ -206,6 +212,11 @@ func (c *cloud) advance() {
 		}
 		c.check(one)
 	}
+}
+
+// failsOn reports whether pods fail on a node.
+func (one *cluster) failsOn(node string) bool {
+	return !one.breaks.IsZero() && slices.ContainsFunc(one.nodes, func(n fleet.Node) bool { return n.Name == node && n.Version == one.breaks })
 }
 
 // check holds a cluster to the rules.

@@ -133,6 +133,9 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 			return pt.say(ctx, Turn{State: fleet.StatePaused, Reason: why, After: patience}, "hold", "")
 		}
 	}
+	if turn, held, err := pt.gate(ctx, step, view); err != nil || held {
+		return turn, err
+	}
 	target := pt.c.Pool(step.Target)
 	switch step.Kind {
 	case plan.StepCreatePool:
@@ -146,7 +149,7 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 			return pt.Provider.SetAutoscaler(ctx, pt.c, *target, step.Autoscaler)
 		})
 	case plan.StepEvacuate:
-		return pt.evacuate(ctx, step)
+		return pt.evacuate(ctx, step, view)
 	case plan.StepSoak:
 		return pt.say(ctx, Turn{State: fleet.StateSoaking, Reason: step.Reason, After: min(max(step.Until.Sub(pt.now()), glance), patience)}, "soak", step.Target)
 	case plan.StepUpgradePool, plan.StepUpgradeImage:
@@ -362,7 +365,7 @@ func (pt *poolTurn) end(ctx context.Context, state fleet.State, reason string) (
 		if state == fleet.StateSucceeded || state == fleet.StateRolledBack {
 			// The last pods are seen to have left by looking at the nodes, not by a pass.
 			for _, e := range r.Evacuations {
-				e.Moved = e.Total
+				e.Moved, e.Findings = e.Total, nil
 			}
 		}
 	})
@@ -387,8 +390,11 @@ func (pt *poolTurn) evacuationInput(leaving, receiving string) evacuate.Input {
 		}
 	}
 	// Pools that are still old come later: nothing should move to them only to
-	// move again.
+	// move again. On the way back no turn comes any more.
 	for i := range pt.c.Pools {
+		if pt.rec.Rollback {
+			break
+		}
 		p := &pt.c.Pools[i]
 		if p.Version.Less(pt.pool.To) && !strings.EqualFold(p.Name, leaving) && !strings.EqualFold(p.Name, receiving) {
 			in.Later = append(in.Later, pt.nodesOf(p.Name)...)
@@ -417,9 +423,9 @@ func (pt *poolTurn) emptied(pool string) bool {
 const unseen = 2 * time.Minute
 
 // evacuate carries out the next pass of an evacuation.
-func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) {
+func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step, view plan.PoolView) (Turn, error) {
 	in := pt.evacuationInput(step.Target, step.Receiving)
-	ev := &Evacuation{StartedAt: pt.now()}
+	ev := &Evacuation{StartedAt: pt.now(), Below: evacuate.Below(pt.snapshot, pt.nodesOf(step.Target))}
 	if known := pt.pool.Evacuations[step.Target]; known != nil {
 		ev = known
 	}
@@ -456,7 +462,14 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 		turn.State = fleet.StateRollingBack
 	}
 	if progress := pass.Memory.LastProgress; pt.policy.Evacuation.Timeout > 0 && in.Hold == "" && !progress.IsZero() && pt.now().Sub(progress) > pt.policy.Evacuation.Timeout {
-		return pt.end(ctx, fleet.StateFailed, fmt.Sprintf("no pod has moved for %s: %s", pt.policy.Evacuation.Timeout, pass.Reason))
+		why := fmt.Sprintf("no pod has moved for %s: %s", pt.policy.Evacuation.Timeout, pass.Reason)
+		if pt.mayGoBack(view) {
+			return pt.goBack(ctx, why)
+		}
+		return pt.end(ctx, fleet.StateFailed, why)
+	}
+	if len(pass.NotBack) > 0 && pt.mayGoBack(view) {
+		return pt.goBack(ctx, pass.Reason)
 	}
 	return turn, pt.keep(ctx, func(r *PoolRecord) {
 		r.State, r.Reason, r.Attempts, r.Failures = turn.State, turn.Reason, 0, 0

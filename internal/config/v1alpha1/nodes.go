@@ -51,6 +51,10 @@ type Evacuation struct {
 	MaxSurge Amount `json:"maxSurge,omitempty" jsonschema:"default=1"`
 	// A pool of which no pod has moved for so long fails.
 	Timeout Duration `json:"timeout,omitempty" jsonschema:"default=30m"`
+	// What happens when what moved does not come back, or no pod has moved for
+	// the timeout: `wait` for a person (a pool that timed out fails), or go back
+	// by itself (`rollback`) as long as there is a way back.
+	OnFailure string `json:"onFailure,omitempty" jsonschema:"enum=wait,enum=rollback,default=wait"`
 	// Where a Service of type LoadBalancer exists: how long load balancers get to
 	// notice new nodes, and nodes that are taken out before their pods go. `0s`
 	// leaves all nodes in.

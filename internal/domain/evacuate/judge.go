@@ -34,6 +34,12 @@ func (t *turn) judge() {
 		case MoveDone:
 		}
 	}
+	for _, tr := range t.troubles {
+		if _, moved := t.mem.Acted[tr.object]; tr.grave && moved {
+			t.pass.NotBack = append(t.pass.NotBack, tr.object)
+		}
+	}
+	t.pass.NotBack = slices.Compact(t.pass.NotBack)
 	t.report()
 	t.pass.Findings = sortFindings(t.pass.Findings)
 	t.pass.Status = t.status(counts, len(blocked), len(waiting))

@@ -111,9 +111,12 @@ type Pass struct {
 	Reason   string    `json:"reason"`
 	// Total pods were to be moved, Moved of them have left, and InMotion pods
 	// of the cluster are moving or being started.
-	Total    int             `json:"total"`
-	Moved    int             `json:"moved"`
-	InMotion int             `json:"inMotion"`
+	Total    int `json:"total"`
+	Moved    int `json:"moved"`
+	InMotion int `json:"inMotion"`
+	// NotBack are workloads that were moved and, for longer than a start may
+	// take, do not come back: the health gate between waves has failed.
+	NotBack  []string        `json:"notBack,omitempty"`
 	Memory   Memory          `json:"memory"`
 	Findings []fleet.Finding `json:"findings,omitempty"`
 }

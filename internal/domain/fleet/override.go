@@ -42,6 +42,7 @@ type EvacuationChanges struct {
 	MaxSurge  *Amount        `json:"maxSurge,omitempty"`
 	Timeout   *time.Duration `json:"timeout,omitempty"`
 
+	OnFailure          *OnFailure     `json:"onFailure,omitempty"`
 	LoadBalancerSettle *time.Duration `json:"loadBalancerSettle,omitempty"`
 }
 
@@ -62,6 +63,7 @@ func (p NodePolicy) With(c NodeChanges) NodePolicy {
 	set(&p.Evacuation.JobsAfter, c.Evacuation.JobsAfter)
 	set(&p.Evacuation.MaxSurge, c.Evacuation.MaxSurge)
 	set(&p.Evacuation.Timeout, c.Evacuation.Timeout)
+	set(&p.Evacuation.OnFailure, c.Evacuation.OnFailure)
 	set(&p.Evacuation.LoadBalancerSettle, c.Evacuation.LoadBalancerSettle)
 	set(&p.MaxSurge, c.MaxSurge)
 	set(&p.RequireBackup, c.RequireBackup)

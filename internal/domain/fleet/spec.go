@@ -241,10 +241,23 @@ type EvacuationPolicy struct {
 	JobsAfter string        `json:"jobsAfter"` // refuse, evict: what happens after JobWait
 	MaxSurge  Amount        `json:"maxSurge"`  // how far a workload may be raised above its replicas
 	Timeout   time.Duration `json:"timeout"`   // a pool whose pods do not move for that long fails
+	// OnFailure is what happens when what moved does not come back, or nothing
+	// moves for Timeout: wait (for a person; a pool that timed out fails) or
+	// rollback.
+	OnFailure OnFailure `json:"onFailure,omitempty"`
 	// LoadBalancerSettle is how long external load balancers get to notice new
 	// nodes, and nodes that were taken out; zero leaves all nodes in.
 	LoadBalancerSettle time.Duration `json:"loadBalancerSettle,omitempty"`
 }
+
+// OnFailure is what follows when an evacuation's health gate fails.
+type OnFailure string
+
+// The choices of OnFailure.
+const (
+	FailureWaits     OnFailure = "wait"
+	FailureRollsBack OnFailure = "rollback"
+)
 
 // ChannelPolicy says what to do about automatic upgrades of the provider.
 type ChannelPolicy string
