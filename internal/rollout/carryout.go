@@ -20,9 +20,9 @@ func (pt *poolTurn) carryOut(ctx context.Context, pace *apiPace, actions []evacu
 	}
 	// What is done to nodes comes first: pods that are restarted before their
 	// old nodes are cordoned would come back to them.
-	err := pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Node != "" })
+	err := pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Pod == "" && a.Node != "" })
 	if err == nil && !slices.ContainsFunc(results, func(o evacuate.Outcome) bool { return o.Result == evacuate.Refused || o.Result == evacuate.Retry }) {
-		err = pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Node == "" })
+		err = pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Pod != "" || a.Node == "" })
 	}
 	for i, a := range actions {
 		if results[i].Result != evacuate.Done {

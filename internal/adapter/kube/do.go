@@ -62,6 +62,10 @@ func (c *cluster) once(ctx context.Context, rollout string, action evacuate.Acti
 		return c.changeCost(ctx, action)
 	case evacuate.Evict:
 		return c.evict(ctx, action)
+	case evacuate.PrePull:
+		return c.prePull(ctx, rollout, action)
+	case evacuate.EndPull:
+		return c.endPull(ctx, action)
 	}
 	return evacuate.Outcome{}, fmt.Errorf("action %q is not known to this version", action.Kind)
 }

@@ -55,10 +55,24 @@ type Evacuation struct {
 	// the timeout: `wait` for a person (a pool that timed out fails), or go back
 	// by itself (`rollback`) as long as there is a way back.
 	OnFailure string `json:"onFailure,omitempty" jsonschema:"enum=wait,enum=rollback,default=wait"`
+	// Images that are pulled to the new nodes before the first node is cordoned.
+	PrePull PrePull `json:"prePull,omitzero"`
 	// Where a Service of type LoadBalancer exists: how long load balancers get to
 	// notice new nodes, and nodes that are taken out before their pods go. `0s`
 	// leaves all nodes in.
 	LoadBalancerSettle Duration `json:"loadBalancerSettle,omitempty" jsonschema:"default=30s"`
+}
+
+// PrePull says which images are pulled to the new nodes before the first node is
+// cordoned. A short-lived pod on each new node makes its kubelet pull them; it
+// runs nothing.
+type PrePull struct {
+	// `bigImages` from the threshold on, `all`, or none (`off`).
+	Images string `json:"images,omitempty" jsonschema:"enum=off,enum=bigImages,enum=all,default=bigImages"`
+	// How large a big image is, as its node reports it.
+	Threshold Size `json:"threshold,omitempty" jsonschema:"default=1Gi"`
+	// How long they are waited for; then pods move all the same.
+	Timeout Duration `json:"timeout,omitempty" jsonschema:"default=30m"`
 }
 
 // InPlace holds the settings of the strategy inPlace.

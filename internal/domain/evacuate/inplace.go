@@ -43,7 +43,7 @@ func PreviewInPlace(in Input) []fleet.Finding {
 	}
 	for i := range in.Snapshot.Pods {
 		p := &in.Snapshot.Pods[i]
-		if !wd.leaving[p.Node] || p.Mirror || p.Finished() || !p.DeletedAt.IsZero() || p.Workload != "" {
+		if !wd.leaving[p.Node] || p.Mirror || Puller(p) || p.Finished() || !p.DeletedAt.IsZero() || p.Workload != "" {
 			continue
 		}
 		findings = append(findings, fleet.Finding{

@@ -28,6 +28,7 @@ func Next(in Input) Pass {
 	t.look()
 	t.restore()
 	t.receive()
+	t.prepull()
 	t.cordon()
 	t.plan()
 	t.balance()
@@ -63,6 +64,8 @@ type turn struct {
 	// are the workloads that need not wait.
 	gates   map[string]string
 	opening map[string]bool
+	// imageSizes are those that the leaving nodes report.
+	imageSizes map[string]int64
 	// obstacles are what kept pods from moving in this pass.
 	obstacles []obstacle
 }

@@ -116,7 +116,9 @@ type Pass struct {
 	InMotion int `json:"inMotion"`
 	// NotBack are workloads that were moved and, for longer than a start may
 	// take, do not come back: the health gate between waves has failed.
-	NotBack  []string        `json:"notBack,omitempty"`
+	NotBack []string `json:"notBack,omitempty"`
+	// Pulled is how far images were pulled beforehand; nil when none are.
+	Pulled   *Pulled         `json:"pulled,omitempty"`
 	Memory   Memory          `json:"memory"`
 	Findings []fleet.Finding `json:"findings,omitempty"`
 }
@@ -141,6 +143,8 @@ type Memory struct {
 	Refusals map[string]Refusal `json:"refusals,omitempty"`
 	// Balancing is what is remembered of external load balancers.
 	Balancing Balancing `json:"balancing,omitzero"`
+	// Pulling is what is remembered of images that were pulled beforehand.
+	Pulling Pulling `json:"pulling,omitzero"`
 	// Sent are the actions of the pass, to match Outcomes with.
 	Sent []Sent `json:"sent,omitempty"`
 }

@@ -45,6 +45,11 @@ type toyKube struct {
 	refusals  int
 	evicted   int
 	balancers []*toyBalancer
+	// pullTakes is how many seconds an image takes to be pulled, negative for one
+	// that is not to be had; pulling is when it is there, by node and image.
+	pullTakes map[string]int
+	pulling   map[string]time.Time
+	slowest   time.Duration // from a pod's binding to its being Ready
 	// refuse, when set, makes the API refuse an action with a message.
 	refuse func(Action) string
 }
@@ -55,6 +60,7 @@ type toyPod struct {
 	rev      int
 	readyIn  int // seconds after it was bound
 	boundAt  time.Time
+	pulledAt time.Time // its disks and images are there
 	endsAt   time.Time // a terminating pod's end
 	finishAt time.Time // a Job's
 	made     bool      // after the evacuation began
@@ -80,6 +86,8 @@ type toyTemplate struct {
 	selector     map[string]string
 	localData    []string
 	volume       bool // one claim per ordinal (StatefulSet) or one for all (Deployment)
+	image        string
+	secret       string
 	antiAffinity bool // not two on one node
 	spread       bool // maxSkew 1 over zones
 	tolerates    string
@@ -355,7 +363,7 @@ func (k *toyKube) newPod(w *toyWorkload, name string, rev int) *toyPod {
 			Namespace: w.Namespace, Name: name, UID: k.uid(), Workload: w.Key(), Phase: "Pending",
 			Labels: w.template.labels, Annotations: maps.Clone(w.template.annotations), CreatedAt: k.now, GraceSeconds: 30,
 			LocalData: w.template.localData, NodeSelector: w.template.selector,
-			Requests: w.template.requests, Revision: strconv.Itoa(rev),
+			Requests: w.template.requests, Revision: strconv.Itoa(rev), Images: w.template.images(), PullSecrets: w.template.secrets(),
 		},
 		w: w, rev: rev, readyIn: k.between(w.template.start), made: k.floor != nil,
 	}
@@ -823,7 +831,14 @@ func (k *toyKube) kubelets() {
 			}
 			continue
 		}
+		if Puller(&p.Pod) {
+			k.pullFor(p)
+			continue
+		}
 		if p.Ready || p.Finished() || p.w == nil {
+			continue
+		}
+		if image := p.w.template.image; image != "" && !k.pulled(node, image) {
 			continue
 		}
 		mounted := true
@@ -835,15 +850,21 @@ func (k *toyKube) kubelets() {
 			mounted = mounted && c.attached == p.Node && !k.now.Before(c.readyAt)
 		}
 		if !mounted {
-			p.boundAt = k.now
+			p.boundAt, p.pulledAt = k.now, time.Time{}
 			continue
 		}
 		if p.w.breaks && p.rev > 1 {
 			p.Phase, p.WaitingReason = "Running", "CrashLoopBackOff"
 			continue
 		}
-		if k.now.Sub(p.boundAt) >= time.Duration(p.readyIn)*time.Second {
+		if p.pulledAt.IsZero() {
+			p.pulledAt = k.now
+		}
+		if k.now.Sub(p.pulledAt) >= time.Duration(p.readyIn)*time.Second {
 			p.Phase, p.Ready, p.ReadySince = "Running", true, k.now
+			if p.made {
+				k.slowest = max(k.slowest, k.now.Sub(p.CreatedAt))
+			}
 			p.WaitingReason = ""
 		}
 	}
@@ -854,12 +875,12 @@ func (k *toyKube) snapshot() fleet.Snapshot {
 	s := fleet.Snapshot{TakenAt: k.now}
 	for _, n := range k.nodes {
 		c := *n
-		c.Annotations, c.Labels, c.Taints = maps.Clone(n.Annotations), maps.Clone(n.Labels), slices.Clone(n.Taints)
+		c.Annotations, c.Labels, c.Taints, c.Images = maps.Clone(n.Annotations), maps.Clone(n.Labels), slices.Clone(n.Taints), maps.Clone(n.Images)
 		s.Nodes = append(s.Nodes, c)
 	}
 	for _, p := range k.pods {
 		c := p.Pod
-		c.Annotations = maps.Clone(p.Annotations)
+		c.Annotations, c.Pulls = maps.Clone(p.Annotations), slices.Clone(p.Pulls)
 		s.Pods = append(s.Pods, c)
 	}
 	for _, w := range k.workloads {

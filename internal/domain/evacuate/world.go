@@ -135,8 +135,8 @@ func (wd *world) indexBudgets() map[string][]*budget {
 func (wd *world) indexPods(budgets map[string][]*budget) {
 	for i := range wd.in.Snapshot.Pods {
 		fp := &wd.in.Snapshot.Pods[i]
-		if fp.Finished() || fp.Mirror {
-			continue // the first need nothing any more, the others are their kubelet's
+		if fp.Finished() || fp.Mirror || Puller(fp) {
+			continue // the first need nothing any more, the next are their kubelet's, the last ours
 		}
 		p := &pod{Pod: fp, key: fp.Key(), leaving: wd.leaving[fp.Node], gone: !fp.DeletedAt.IsZero()}
 		if at, ok := wd.in.Memory.Evicted[fp.UID]; ok && wd.now.Sub(at) < staleAfter {

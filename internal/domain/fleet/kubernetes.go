@@ -37,6 +37,9 @@ type Node struct {
 	Taints        []Taint           `json:"taints,omitempty"`
 	Allocatable   Resources         `json:"allocatable"`
 	CreatedAt     time.Time         `json:"createdAt"`
+	// Images are those that the node says it has, by name with registry and tag,
+	// in bytes. Kubelets name their largest ones only.
+	Images map[string]int64 `json:"images,omitempty"`
 }
 
 // Taint is a node taint.
@@ -75,12 +78,23 @@ type Pod struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	Priority     int32             `json:"priority,omitempty"`
 	Requests     Resources         `json:"requests"`
+	Images       []string          `json:"images,omitempty"` // of its containers, as they name them, sorted
+	PullSecrets  []string          `json:"pullSecrets,omitempty"`
+	// Pulls, of a pod that Liftlock made to pull images, say how far it is.
+	Pulls []Pull `json:"pulls,omitempty"`
 	// Revision is the pod-template-hash or controller-revision-hash.
 	Revision string `json:"revision,omitempty"`
 	// Unschedulable is the scheduler's message while it finds no node.
 	Unschedulable string `json:"unschedulable,omitempty"`
 	// WaitingReason is why a container does not run (CrashLoopBackOff, ImagePullBackOff …).
 	WaitingReason string `json:"waitingReason,omitempty"`
+}
+
+// Pull is one image that a pod of ours pulls.
+type Pull struct {
+	Image  string `json:"image"`
+	Done   bool   `json:"done,omitempty"`
+	Failed string `json:"failed,omitempty"` // why it cannot be pulled
 }
 
 // Key is "namespace/name".
@@ -217,6 +231,8 @@ const (
 	MarkScalerMin = "liftlock.dev/min-replicas-before"
 	// MarkDeletionCost on a pod: set when Liftlock wrote controller.kubernetes.io/pod-deletion-cost.
 	MarkDeletionCost = "liftlock.dev/deletion-cost"
+	// MarkPrePull is a label on pods that only pull images: value is the rollout.
+	MarkPrePull = "liftlock.dev/prepull"
 	// TaintLeaving is the soft taint (PreferNoSchedule) on nodes whose turn comes later.
 	TaintLeaving = "liftlock.dev/leaving"
 )

@@ -44,6 +44,14 @@ type EvacuationChanges struct {
 
 	OnFailure          *OnFailure     `json:"onFailure,omitempty"`
 	LoadBalancerSettle *time.Duration `json:"loadBalancerSettle,omitempty"`
+	PrePull            PrePullChanges `json:"prePull,omitzero"`
+}
+
+// PrePullChanges is a PrePull of which only some fields are given.
+type PrePullChanges struct {
+	Images    *PrePullImages `json:"images,omitempty"`
+	Threshold *int64         `json:"threshold,omitempty"`
+	Timeout   *time.Duration `json:"timeout,omitempty"`
 }
 
 // With returns the policy with changes applied.
@@ -63,6 +71,9 @@ func (p NodePolicy) With(c NodeChanges) NodePolicy {
 	set(&p.Evacuation.JobsAfter, c.Evacuation.JobsAfter)
 	set(&p.Evacuation.MaxSurge, c.Evacuation.MaxSurge)
 	set(&p.Evacuation.Timeout, c.Evacuation.Timeout)
+	set(&p.Evacuation.PrePull.Images, c.Evacuation.PrePull.Images)
+	set(&p.Evacuation.PrePull.Threshold, c.Evacuation.PrePull.Threshold)
+	set(&p.Evacuation.PrePull.Timeout, c.Evacuation.PrePull.Timeout)
 	set(&p.Evacuation.OnFailure, c.Evacuation.OnFailure)
 	set(&p.Evacuation.LoadBalancerSettle, c.Evacuation.LoadBalancerSettle)
 	set(&p.MaxSurge, c.MaxSurge)

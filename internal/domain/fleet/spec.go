@@ -248,7 +248,25 @@ type EvacuationPolicy struct {
 	// LoadBalancerSettle is how long external load balancers get to notice new
 	// nodes, and nodes that were taken out; zero leaves all nodes in.
 	LoadBalancerSettle time.Duration `json:"loadBalancerSettle,omitempty"`
+	PrePull            PrePull       `json:"prePull,omitzero"`
 }
+
+// PrePull says which images are pulled to new nodes before the first cordon.
+type PrePull struct {
+	Images    PrePullImages `json:"images,omitempty"`
+	Threshold int64         `json:"threshold,omitempty"` // bytes from which an image is big
+	Timeout   time.Duration `json:"timeout,omitempty"`   // how long they are waited for
+}
+
+// PrePullImages picks images.
+type PrePullImages string
+
+// The choices of PrePull.
+const (
+	PrePullOff PrePullImages = "off"
+	PrePullBig PrePullImages = "bigImages"
+	PrePullAll PrePullImages = "all"
+)
 
 // OnFailure is what follows when an evacuation's health gate fails.
 type OnFailure string
