@@ -59,7 +59,8 @@ func (c *checker) nodes(path string, v v1alpha1.Nodes, whole bool) fleet.NodeCha
 			},
 			LoadBalancerSettle: given(c, whole, field(evacuation, "loadBalancerSettle"), time.Duration(v.Evacuation.LoadBalancerSettle)),
 		},
-		MaxSurge: given(c, false, surge, providerSurge(v.InPlace.MaxSurge.Amount)),
+		ExtraNodes: given(c, false, field(path, "extraNodes"), v.ExtraNodes.Amount0),
+		MaxSurge:   given(c, false, surge, providerSurge(v.InPlace.MaxSurge.Amount)),
 	}
 	if b := v.RequireBackup; b != nil {
 		at := field(path, "requireBackup")

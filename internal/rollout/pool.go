@@ -107,7 +107,7 @@ func (pt *poolTurn) take(ctx context.Context) (Turn, error) {
 func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 	if plan.StandIn(&pt.c, pt.pool.Name) != nil {
 		// Pods that came back begin the soak anew.
-		if emptied := pt.emptied(pt.pool.Name); emptied == pt.pool.EmptiedAt.IsZero() {
+		if emptied := pt.firstEmptied(); emptied == pt.pool.EmptiedAt.IsZero() {
 			if err := pt.keep(ctx, func(r *PoolRecord) {
 				r.EmptiedAt = time.Time{}
 				if emptied {
@@ -123,7 +123,7 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 	view := plan.PoolView{
 		Name: pt.pool.Name, Cluster: pt.c, Nodes: pt.snapshot.Nodes, Emptied: pt.emptied, EmptiedAt: pt.pool.EmptiedAt,
 		Version: pt.pool.To, Image: pt.pool.Image, Snapshot: pt.pool.Snapshot, Policy: pt.policy, Rollout: pt.ro.ID,
-		Rollback: pt.rec.Rollback, Now: pt.now(),
+		Rollback: pt.rec.Rollback, Now: pt.now(), Batch: pt.batch, Vacant: pt.vacant, Stuck: pt.stuck,
 	}
 	step := plan.NextPoolStep(view)
 	if why := pt.hold(); why != "" && !pt.rec.Rollback {
@@ -164,6 +164,17 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 		}
 		return pt.start(ctx, "deletePool", step.Target, step.Reason, func() (Operation, error) {
 			return pt.Provider.DeletePool(ctx, pt.c, *target)
+		})
+	case plan.StepScalePool:
+		return pt.start(ctx, string(step.Kind), step.Target, step.Reason, func() (Operation, error) {
+			return pt.Provider.ScalePool(ctx, pt.c, *target, step.Count)
+		})
+	case plan.StepDeleteNodes:
+		if err := pt.backup(pt.policy); err != nil {
+			return pt.say(ctx, Turn{State: fleet.StateBlocked, Reason: err.Error(), After: patience}, "blocked", "backup")
+		}
+		return pt.start(ctx, string(step.Kind), step.Target, step.Reason+": "+strings.Join(step.Nodes, ", "), func() (Operation, error) {
+			return pt.Provider.DeleteMachines(ctx, pt.c, *target, step.Nodes)
 		})
 	case plan.StepRelease:
 		return pt.release(ctx, step)
@@ -425,6 +436,9 @@ const unseen = 2 * time.Minute
 // evacuate carries out the next pass of an evacuation.
 func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step, view plan.PoolView) (Turn, error) {
 	in := pt.evacuationInput(step.Target, step.Receiving)
+	if step.Nodes != nil {
+		in.Leaving, in.Closing = step.Nodes, without(in.Leaving, step.Nodes)
+	}
 	ev := &Evacuation{StartedAt: pt.now(), Below: evacuate.Below(pt.snapshot, pt.nodesOf(step.Target))}
 	if known := pt.pool.Evacuations[step.Target]; known != nil {
 		ev = known

@@ -15,6 +15,11 @@ type Nodes struct {
 	// How long a pool's old nodes are kept after its pods have moved, so that
 	// moving back stays possible.
 	Soak Duration `json:"soak,omitempty" jsonschema:"default=10m"`
+	// For `blueGreen`: so many nodes more than a pool has may exist while it is
+	// replaced, as a number or a share of the pool. The new pool starts with them
+	// and grows as emptied old nodes are removed; the way back ends when the first
+	// of those is. Not given, or 0: as many as the pool has.
+	ExtraNodes Count `json:"extraNodes,omitempty"`
 	// How much of a cluster moves at once.
 	Pace Pace `json:"pace,omitzero"`
 	// What may be done to awkward pods.

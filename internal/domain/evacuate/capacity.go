@@ -183,7 +183,7 @@ func (wd *world) newRoom() *room {
 	}
 	byName := map[string]*roomNode{}
 	for _, name := range sortedKeys(wd.nodes) {
-		if wd.leaving[name] {
+		if wd.leaving[name] || wd.closing[name] {
 			continue
 		}
 		if wd.capacity(name, daemons) != "" {

@@ -11,7 +11,7 @@ import (
 
 // judge says where the evacuation stands, in words as well.
 func (t *turn) judge() {
-	left := len(t.moving)
+	left := len(t.moving) + t.behind
 	if t.mem.Left > left || t.in.Hold != "" {
 		t.mem.LastProgress = t.now
 	}
@@ -88,9 +88,11 @@ func (t *turn) marked() bool {
 
 // closed reports whether no leaving node takes new pods.
 func (t *turn) closed() bool {
-	for name := range t.leaving {
-		if n := t.nodes[name]; n != nil && !n.Unschedulable {
-			return false
+	for _, nodes := range []map[string]bool{t.leaving, t.closing} {
+		for name := range nodes {
+			if n := t.nodes[name]; n != nil && !n.Unschedulable {
+				return false
+			}
 		}
 	}
 	return true

@@ -266,8 +266,8 @@ func (t *turn) roll(w *workload, p plan, pods []*pod) {
 	}
 	// Without room nothing breaks, since the new pod comes first; so when
 	// nothing else moves it is tried, and an autoscaler may see it. But no pod
-	// may push out another one.
-	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted || t.preempts(pods[0])) {
+	// may push out another one, and where emptied nodes make room it comes yet.
+	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted || len(t.closing) > 0 || t.preempts(pods[0])) {
 		t.unplaced(pods, MoveRoll, none)
 		return
 	}
@@ -387,7 +387,7 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 		t.verdicts(pods, MoveSurge, why)
 		return
 	}
-	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0 || t.preempts(pods[0])) {
+	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0 || len(t.closing) > 0 || t.preempts(pods[0])) {
 		t.unplaced(pods, MoveSurge, none)
 		return
 	}

@@ -196,6 +196,7 @@ func (t *turn) look() {
 	t.room = t.newRoom()
 	for _, key := range sortedKeys(t.workloads) {
 		w := t.workloads[key]
+		t.bookComing(w)
 		if _, ok := t.mem.Acted[key]; !ok && (t.oursRolling(w) || w.raised()) {
 			move := MoveRoll
 			if w.raised() {
@@ -232,6 +233,25 @@ func (t *turn) look() {
 			for _, p := range w.leave {
 				t.place(p) // the rest of a restart has its room already
 			}
+		}
+	}
+}
+
+// bookComing books room for the pods of a workload that are on no node yet, and
+// for those that its controller has yet to make.
+func (t *turn) bookComing(w *workload) {
+	if w.Kind == fleet.DaemonSet || w.Kind == fleet.Job || len(w.pods) == 0 {
+		return
+	}
+	there := len(w.leave) + len(w.stay)
+	for _, p := range w.stay {
+		if p.Node == "" {
+			t.place(p)
+		}
+	}
+	if _, acted := t.mem.Acted[w.key]; acted && w.Kind != fleet.Other {
+		for range min(int(w.Replicas)-there, len(w.pods)) {
+			t.place(w.pods[0])
 		}
 	}
 }
@@ -381,7 +401,7 @@ func (t *turn) cordon() {
 		return
 	}
 	closing, refused := 0, ""
-	for _, name := range sortedKeys(t.leaving) {
+	for _, name := range slices.Concat(sortedKeys(t.leaving), sortedKeys(t.closing)) {
 		n := t.nodes[name]
 		if n == nil || n.Unschedulable {
 			continue

@@ -17,6 +17,9 @@ type Input struct {
 	// cordoned before all of them are capacity in fact. With none, every other
 	// schedulable node counts, and one is enough to start.
 	Receiving []string
+	// Closing are nodes that are emptied after the leaving ones, and closed with
+	// them, so that no pod moves there only to move again.
+	Closing []string
 	// Later are nodes whose turn comes later: they get a soft taint, so that a
 	// pod moves once.
 	Later []string

@@ -26,6 +26,8 @@ type run struct {
 	story *strings.Builder
 	// before is called ahead of every pass and may change the world or the input.
 	before func(pass int, r *run)
+	// enough, when set, ends a drive early.
+	enough func(Pass) bool
 	last   string
 	ticks  [2]int // seconds between passes
 }
@@ -56,7 +58,7 @@ func (r *run) drive(until ...Status) Pass {
 		}
 		r.checkPass(pass)
 		r.tell(pass)
-		if slices.Contains(until, pass.Status) {
+		if slices.Contains(until, pass.Status) || r.enough != nil && r.enough(pass) {
 			return pass
 		}
 		if k.now.After(deadline) {

@@ -60,7 +60,6 @@ type toyPod struct {
 	rev      int
 	readyIn  int // seconds after it was bound
 	boundAt  time.Time
-	pulledAt time.Time // its disks and images are there
 	endsAt   time.Time // a terminating pod's end
 	finishAt time.Time // a Job's
 	made     bool      // after the evacuation began
@@ -839,6 +838,7 @@ func (k *toyKube) kubelets() {
 			continue
 		}
 		if image := p.w.template.image; image != "" && !k.pulled(node, image) {
+			p.boundAt = k.now
 			continue
 		}
 		mounted := true
@@ -850,17 +850,14 @@ func (k *toyKube) kubelets() {
 			mounted = mounted && c.attached == p.Node && !k.now.Before(c.readyAt)
 		}
 		if !mounted {
-			p.boundAt, p.pulledAt = k.now, time.Time{}
+			p.boundAt = k.now
 			continue
 		}
 		if p.w.breaks && p.rev > 1 {
 			p.Phase, p.WaitingReason = "Running", "CrashLoopBackOff"
 			continue
 		}
-		if p.pulledAt.IsZero() {
-			p.pulledAt = k.now
-		}
-		if k.now.Sub(p.pulledAt) >= time.Duration(p.readyIn)*time.Second {
+		if k.now.Sub(p.boundAt) >= time.Duration(p.readyIn)*time.Second {
 			p.Phase, p.Ready, p.ReadySince = "Running", true, k.now
 			if p.made {
 				k.slowest = max(k.slowest, k.now.Sub(p.CreatedAt))

@@ -20,6 +20,9 @@ type world struct {
 	leaving   map[string]bool
 	receiving map[string]bool
 	later     map[string]bool
+	closing   map[string]bool
+	// behind counts the pods on closing nodes that have to go later.
+	behind    int
 	workloads map[string]*workload
 	budgets   []*budget
 	claims    map[string]*fleet.Claim
@@ -72,6 +75,7 @@ func newWorld(in Input) *world {
 		leaving:   set(in.Leaving),
 		receiving: set(in.Receiving),
 		later:     set(in.Later),
+		closing:   set(in.Closing),
 		workloads: make(map[string]*workload, len(in.Snapshot.Workloads)),
 		claims:    make(map[string]*fleet.Claim, len(in.Snapshot.Claims)),
 		dying:     set(in.Snapshot.TerminatingNamespaces),
@@ -161,8 +165,11 @@ func (wd *world) indexPods(budgets map[string][]*budget) {
 			continue
 		}
 		wd.pods++
-		if p.leaving {
+		switch {
+		case p.leaving:
 			wd.moving = append(wd.moving, p)
+		case wd.closing[p.Node]:
+			wd.behind++
 		}
 	}
 }

@@ -21,6 +21,7 @@ type NodeChanges struct {
 	Soak          *time.Duration    `json:"soak,omitempty"`
 	Pace          PaceChanges       `json:"pace,omitzero"`
 	Evacuation    EvacuationChanges `json:"evacuation,omitzero"`
+	ExtraNodes    *Amount0          `json:"extraNodes,omitempty"`
 	MaxSurge      *string           `json:"maxSurge,omitempty"`
 	RequireBackup *time.Duration    `json:"requireBackup,omitempty"`
 	BackupFile    *string           `json:"backupFile,omitempty"`
@@ -76,6 +77,7 @@ func (p NodePolicy) With(c NodeChanges) NodePolicy {
 	set(&p.Evacuation.PrePull.Timeout, c.Evacuation.PrePull.Timeout)
 	set(&p.Evacuation.OnFailure, c.Evacuation.OnFailure)
 	set(&p.Evacuation.LoadBalancerSettle, c.Evacuation.LoadBalancerSettle)
+	set(&p.ExtraNodes, c.ExtraNodes)
 	set(&p.MaxSurge, c.MaxSurge)
 	set(&p.RequireBackup, c.RequireBackup)
 	set(&p.BackupFile, c.BackupFile)

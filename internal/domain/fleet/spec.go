@@ -220,7 +220,10 @@ type NodePolicy struct {
 	Soak       time.Duration    `json:"soak,omitempty"`       // between a pool's move and the deletion of its old nodes
 	Pace       Pace             `json:"pace"`
 	Evacuation EvacuationPolicy `json:"evacuation"`
-	MaxSurge   string           `json:"maxSurge,omitempty"` // for inPlace: the provider's surge ("33%", "5")
+	// ExtraNodes is how many nodes more than the pool has may exist while
+	// blueGreen replaces it; none means as many as the pool has.
+	ExtraNodes Amount0 `json:"extraNodes,omitzero"`
+	MaxSurge   string  `json:"maxSurge,omitempty"` // for inPlace: the provider's surge ("33%", "5")
 	// RequireBackup, when not zero, wants a backup at most that old before a point of no return.
 	RequireBackup time.Duration `json:"requireBackup,omitempty"`
 	BackupFile    string        `json:"backupFile,omitempty"` // a file whose modification time is the newest backup's
