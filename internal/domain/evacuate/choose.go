@@ -107,6 +107,9 @@ func (wd *world) chooseReplicated(w *workload) plan {
 			reason: fmt.Sprintf("it was raised from %d to %d replicas", w.base, w.Replicas),
 		}
 	}
+	if wd.scalerSlow(w) {
+		return plan{move: MoveSurge, surge: 1, reason: "its surge is over, and its autoscaler has yet to scale it down"}
+	}
 	if service := wd.balancers.lacks[w.key]; service != "" && !wd.oursRolling(w) {
 		if p, ok := wd.openByOne(w, service); ok {
 			return p

@@ -404,13 +404,13 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 
 // scalerSlow reports whether an autoscaler that got its bounds back has yet to
 // scale down: all that is left is marked for that.
-func (t *turn) scalerSlow(w *workload) bool {
-	a, ok := t.mem.Acted[w.key]
+func (wd *world) scalerSlow(w *workload) bool {
+	a, ok := wd.in.Memory.Acted[w.key]
 	if w.Scaler == nil || !ok || a.Move != MoveSurge || a.Base == 0 || int(w.Replicas) <= a.Base {
 		return false
 	}
 	const slow = 2 * time.Minute
-	return t.now.Sub(a.At) < slow && !slices.ContainsFunc(w.leave, func(p *pod) bool {
+	return wd.now.Sub(a.At) < slow && !slices.ContainsFunc(w.leave, func(p *pod) bool {
 		_, marked := p.Annotations[fleet.MarkDeletionCost]
 		return !marked
 	})

@@ -66,6 +66,7 @@ type turn struct {
 	opening map[string]bool
 	// imageSizes are those that the leaving nodes report.
 	imageSizes map[string]int64
+	alike      []*pod // one pod of each kind that may need its images elsewhere
 	// obstacles are what kept pods from moving in this pass.
 	obstacles []obstacle
 }

@@ -70,7 +70,8 @@ func canonical(image string) string {
 func (t *turn) prepull() {
 	pullers := t.pullers()
 	policy := t.in.Policy.PrePull
-	if policy.Images == "" || policy.Images == fleet.PrePullOff || t.in.Back || len(t.receiving) == 0 {
+	begun := t.started && len(t.closing) == 0 // no new nodes come any more
+	if policy.Images == "" || policy.Images == fleet.PrePullOff || t.in.Back || len(t.receiving) == 0 || begun {
 		t.endPulls(pullers)
 		return
 	}
@@ -195,19 +196,10 @@ func (t *turn) wanted(n *fleet.Node) []wantedImage {
 	}
 	room := &roomNode{Node: n}
 	found := map[string]wantedImage{}
-	seen := map[string]bool{}
-	for _, p := range t.moving {
+	for _, p := range t.pullsFor() {
 		from := t.nodes[p.Node]
-		if p.gone || from == nil || p.owner == nil || p.owner.dangling || p.owner.Kind == fleet.Job || len(p.Images) == 0 {
+		if from.Labels[labelOS] != n.Labels[labelOS] || from.Labels[labelArch] != n.Labels[labelArch] || !t.suits(p, room, nil, false) {
 			continue
-		}
-		// Pods of one workload are alike.
-		if key := p.Workload + " " + p.Revision + " " + from.Labels[labelOS] + from.Labels[labelArch]; seen[key] {
-			continue
-		} else if from.Labels[labelOS] != n.Labels[labelOS] || from.Labels[labelArch] != n.Labels[labelArch] || !t.suits(p, room, nil, false) {
-			continue
-		} else {
-			seen[key] = true
 		}
 		for _, image := range p.Images {
 			size := t.imageSizes[canonical(image)]
@@ -228,6 +220,28 @@ func (t *turn) wanted(n *fleet.Node) []wantedImage {
 		out = append(out, found[image])
 	}
 	return out
+}
+
+// pullsFor are the pods whose images may be needed elsewhere, one of each kind:
+// those of a workload, a revision and a pool are alike.
+func (t *turn) pullsFor() []*pod {
+	if t.alike != nil {
+		return t.alike
+	}
+	t.alike = []*pod{}
+	type kind struct{ workload, revision, pool string }
+	seen := map[kind]bool{}
+	for _, p := range t.moving {
+		from := t.nodes[p.Node]
+		if p.gone || from == nil || p.owner == nil || p.owner.dangling || p.owner.Kind == fleet.Job || len(p.Images) == 0 {
+			continue
+		}
+		if k := (kind{p.Workload, p.Revision, from.Pool}); !seen[k] {
+			seen[k] = true
+			t.alike = append(t.alike, p)
+		}
+	}
+	return t.alike
 }
 
 const (
