@@ -110,6 +110,9 @@ func newWorld(in Input) *world {
 			b.base += selected
 		}
 	}
+	for _, b := range wd.budgets {
+		wd.capShared(b)
+	}
 	for _, w := range wd.workloads {
 		slices.SortFunc(w.budgets, func(a, b *budget) int { return cmp.Compare(a.Key(), b.Key()) })
 	}
@@ -118,6 +121,23 @@ func newWorld(in Input) *world {
 	})
 	wd.balancers = wd.newBalancers()
 	return wd
+}
+
+// capShared keeps what a surge or a restart of one workload adds to a budget from
+// being spent on another: once those pods are gone again, less would be left than
+// the budget wants.
+func (wd *world) capShared(b *budget) {
+	if !b.shared() || b.unreadable != "" || b.allowsAt(0) < 1 {
+		return
+	}
+	extra := 0
+	for key := range b.selected {
+		if w := wd.workloads[key]; w != nil && w.Kind != fleet.Other && w.Kind != fleet.Job {
+			extra += max(0, len(w.leave)+len(w.stay)-w.base)
+		}
+	}
+	// Its status may be older than what its pods say.
+	b.left = max(0, min(b.left, min(int(b.CurrentHealthy), b.ready)-extra-b.desired(b.base)))
 }
 
 // indexBudgets parses the budgets, by namespace.
@@ -159,6 +179,9 @@ func (wd *world) indexPods(budgets map[string][]*budget) {
 			if b.selector.Matches(labels.Set(fp.Labels)) {
 				p.budgets = append(p.budgets, b)
 				b.selected[fp.Workload]++
+				if fp.Ready && !p.gone {
+					b.ready++
+				}
 			}
 		}
 		if !p.counts() {
