@@ -15,7 +15,9 @@ func imagesOf(spec *corev1.PodSpec) []string {
 	var images []string
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {
-			images = append(images, unique.Make(containers[i].Image).Value())
+			if image := containers[i].Image; image != "" { // an API server lets a template leave it out
+				images = append(images, unique.Make(image).Value())
+			}
 		}
 	}
 	slices.Sort(images)
