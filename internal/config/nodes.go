@@ -12,17 +12,23 @@ import (
 const (
 	maxPoolSoak = 30 * day
 	maxWait     = 7 * day
+	maxSettle   = 10 * time.Minute
 )
 
 // nodes checks a node policy and returns what it changes: all that is given
 // and, where whole, the defaults of the rest.
 func (c *checker) nodes(path string, v v1alpha1.Nodes, whole bool) fleet.NodeChanges {
 	pace, evacuation := field(path, "pace"), field(path, "evacuation")
+	prePull := field(evacuation, "prePull")
 	surge := field(field(path, "inPlace"), "maxSurge")
 	c.patterns(field(path, "poolOrder"), v.PoolOrder, poolName)
 	c.pattern(field(path, "canaryPool"), v.CanaryPool, poolName)
 	c.within(field(path, "soak"), v.Soak, 0, maxPoolSoak)
 	c.within(field(evacuation, "jobWait"), v.Evacuation.JobWait, 0, maxWait)
+	if timeout := field(prePull, "timeout"); whole || c.has(timeout) {
+		c.within(timeout, v.Evacuation.PrePull.Timeout, time.Minute, day)
+	}
+	c.within(field(evacuation, "loadBalancerSettle"), v.Evacuation.LoadBalancerSettle, 0, maxSettle)
 	if timeout := field(evacuation, "timeout"); whole || c.has(timeout) {
 		c.within(timeout, v.Evacuation.Timeout, time.Minute, maxWait)
 	}
@@ -44,8 +50,17 @@ func (c *checker) nodes(path string, v v1alpha1.Nodes, whole bool) fleet.NodeCha
 			JobsAfter: given(c, whole, field(evacuation, "jobsAfter"), v.Evacuation.JobsAfter),
 			MaxSurge:  given(c, whole, field(evacuation, "maxSurge"), v.Evacuation.MaxSurge.Amount),
 			Timeout:   given(c, whole, field(evacuation, "timeout"), time.Duration(v.Evacuation.Timeout)),
+
+			OnFailure: given(c, whole, field(evacuation, "onFailure"), fleet.OnFailure(v.Evacuation.OnFailure)),
+			PrePull: fleet.PrePullChanges{
+				Images:    given(c, whole, field(prePull, "images"), fleet.PrePullImages(v.Evacuation.PrePull.Images)),
+				Threshold: given(c, whole, field(prePull, "threshold"), int64(v.Evacuation.PrePull.Threshold)),
+				Timeout:   given(c, whole, field(prePull, "timeout"), time.Duration(v.Evacuation.PrePull.Timeout)),
+			},
+			LoadBalancerSettle: given(c, whole, field(evacuation, "loadBalancerSettle"), time.Duration(v.Evacuation.LoadBalancerSettle)),
 		},
-		MaxSurge: given(c, false, surge, providerSurge(v.InPlace.MaxSurge.Amount)),
+		ExtraNodes: given(c, false, field(path, "extraNodes"), v.ExtraNodes.Amount0),
+		MaxSurge:   given(c, false, surge, providerSurge(v.InPlace.MaxSurge.Amount)),
 	}
 	if b := v.RequireBackup; b != nil {
 		at := field(path, "requireBackup")

@@ -200,6 +200,8 @@ func (c *checker) within(path string, d v1alpha1.Duration, least, most time.Dura
 	case !c.sound(path):
 	case t < least && least == time.Minute:
 		c.bad(path, "is too short", "write at least 1m")
+	case t > most && most < day:
+		c.bad(path, "is too long", fmt.Sprintf("write at most %dm", int(most.Minutes())))
 	case t > most:
 		c.bad(path, "is too long", fmt.Sprintf("write at most %dd", most/day))
 	}

@@ -55,7 +55,7 @@ func clusterOf(o *rollout.Overview, rec rollout.ClusterRecord) Cluster {
 	c := Cluster{
 		Name: rec.Name, Ring: rec.Ring, From: rec.From.String(), To: rec.To.String(), State: rec.State,
 		ID: rec.ID, Reason: rec.Reason, StartedAt: rec.StartedAt, EndedAt: rec.EndedAt, Spans: spansOf(rec.Spans),
-		Findings: rec.Findings,
+		Findings: o.FindingsOf(rec),
 	}
 	for _, hop := range rec.Hops {
 		c.Hops = append(c.Hops, hop.String())

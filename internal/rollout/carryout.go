@@ -4,30 +4,25 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
 
-// actionsAtOnce bounds the calls that one pass makes to an API server at a
-// time; priority and fairness there does the rest.
-const actionsAtOnce = 16
-
 // carryOut does the actions of a pass side by side, keeps what came of each,
 // and journals those that changed something. An API that cannot be asked fails
-// the pass: the world is looked at again.
-func (pt *poolTurn) carryOut(ctx context.Context, actions []evacuate.Action, outcomes []evacuate.Outcome) error {
+// the pass: the world is looked at again. pace is how many may be under way.
+func (pt *poolTurn) carryOut(ctx context.Context, pace *apiPace, actions []evacuate.Action, outcomes []evacuate.Outcome) error {
 	results := outcomes
 	if results == nil {
 		results = make([]evacuate.Outcome, len(actions))
 	}
 	// What is done to nodes comes first: pods that are restarted before their
 	// old nodes are cordoned would come back to them.
-	err := pt.sideBySide(ctx, actions, results, func(a evacuate.Action) bool { return a.Node != "" })
+	err := pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Pod == "" && a.Node != "" })
 	if err == nil && !slices.ContainsFunc(results, func(o evacuate.Outcome) bool { return o.Result == evacuate.Refused || o.Result == evacuate.Retry }) {
-		err = pt.sideBySide(ctx, actions, results, func(a evacuate.Action) bool { return a.Node == "" })
+		err = pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Pod != "" || a.Node == "" })
 	}
 	for i, a := range actions {
 		if results[i].Result != evacuate.Done {
@@ -45,18 +40,23 @@ func (pt *poolTurn) carryOut(ctx context.Context, actions []evacuate.Action, out
 }
 
 // sideBySide does those actions that are wanted.
-func (pt *poolTurn) sideBySide(ctx context.Context, actions []evacuate.Action, results []evacuate.Outcome, wanted func(evacuate.Action) bool) error {
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(actionsAtOnce)
+func (pt *poolTurn) sideBySide(ctx context.Context, pace *apiPace, actions []evacuate.Action, results []evacuate.Outcome, wanted func(evacuate.Action) bool) error {
+	var chosen []int
 	for i, a := range actions {
-		if !wanted(a) {
-			continue
+		if wanted(a) {
+			chosen = append(chosen, i)
 		}
-		group.Go(func() error {
-			outcome, err := pt.kube.Do(gctx, pt.ro.ID, a)
-			results[i] = outcome
-			return err
-		})
 	}
-	return group.Wait()
+	return pace.each(ctx, chosen, results, func(ctx context.Context, i int) (evacuate.Outcome, error) {
+		return pt.kube.Do(ctx, pt.ro.ID, actions[i])
+	})
+}
+
+// pressed is how long the API server asked to be left alone for.
+func pressed(outcomes []evacuate.Outcome) time.Duration {
+	longest := time.Duration(0)
+	for _, o := range outcomes {
+		longest = max(longest, o.RetryAfter)
+	}
+	return min(longest, patience)
 }

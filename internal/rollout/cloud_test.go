@@ -69,6 +69,10 @@ type cluster struct {
 	notes     map[string]string
 	watched   int
 	watchers  int
+	// breaks is the version of nodes on which no pod comes up, or stays up.
+	breaks fleet.Version
+	most   int // nodes that it ever had at a time
+	podCPU int64
 }
 
 const (
@@ -148,6 +152,7 @@ func (c *cloud) fill(one *cluster, p fleet.Pool) {
 			CreatedAt: c.now, Allocatable: fleet.Resources{MilliCPU: 4000, Memory: 16 << 30, Pods: 110}, Labels: map[string]string{}, Annotations: map[string]string{},
 		})
 	}
+	one.most = max(one.most, len(one.nodes))
 }
 
 // pod makes a pod of a workload, on a node of the pool if one is given and on
@@ -160,13 +165,13 @@ func (c *cloud) pod(one *cluster, w *fleet.Workload, pool string) {
 	}
 	node := ""
 	for _, n := range one.nodes {
-		if n.Ready && !n.Unschedulable && (pool == "" || n.Pool == pool) && (node == "" || load[n.Name] < load[node]) {
+		if n.Ready && !n.Unschedulable && (pool == "" || n.Pool == pool) && (one.podCPU == 0 || load[n.Name] == 0) && (node == "" || load[n.Name] < load[node]) {
 			node = n.Name
 		}
 	}
 	one.pods = append(one.pods, fleet.Pod{
 		Namespace: w.Namespace, Name: fmt.Sprintf("%s-%d", w.Name, c.serial), UID: fmt.Sprintf("p%06d", c.serial), Node: node, Workload: w.Key(), Phase: "Running",
-		CreatedAt: c.now, ReadySince: c.now, Revision: "1", Requests: fleet.Resources{MilliCPU: 100, Memory: 1 << 20},
+		CreatedAt: c.now, ReadySince: c.now, Revision: "1", Requests: fleet.Resources{MilliCPU: max(100, one.podCPU), Memory: 1 << 20},
 	})
 }
 
@@ -178,11 +183,16 @@ func (c *cloud) advance() {
 			p := &one.pods[i]
 			if p.Node == "" {
 				for _, n := range one.nodes {
-					if n.Ready && !n.Unschedulable {
+					full := one.podCPU > 0 && slices.ContainsFunc(one.pods, func(q fleet.Pod) bool { return q.Node == n.Name })
+					if n.Ready && !n.Unschedulable && !full {
 						p.Node = n.Name
 						p.CreatedAt = c.now
 					}
 				}
+			}
+			if one.failsOn(p.Node) {
+				p.Ready, p.WaitingReason = false, "CrashLoopBackOff"
+				continue
 			}
 			if p.Node != "" && !p.Ready && c.now.Sub(p.CreatedAt) >= 2*time.Second {
 				p.Ready, p.ReadySince = true, c.now
@@ -206,6 +216,11 @@ func (c *cloud) advance() {
 		}
 		c.check(one)
 	}
+}
+
+// failsOn reports whether pods fail on a node.
+func (one *cluster) failsOn(node string) bool {
+	return !one.breaks.IsZero() && slices.ContainsFunc(one.nodes, func(n fleet.Node) bool { return n.Name == node && n.Version == one.breaks })
 }
 
 // check holds a cluster to the rules.
@@ -417,6 +432,50 @@ func (c *cloud) SetAutoscaler(ctx context.Context, cl fleet.Cluster, pool fleet.
 		what = fmt.Sprintf("%s %d-%d", pool.Name, to.Min, to.Max)
 	}
 	return c.start(one, "setAutoscaler", pool.Name, "Updating", what, func() { one.Pool(pool.Name).Autoscaler = to })
+}
+
+func (c *cloud) ScalePool(ctx context.Context, cl fleet.Cluster, pool fleet.Pool, count int) (rollout.Operation, error) {
+	end, err := c.call(ctx, "ScalePool")
+	defer end()
+	if err != nil {
+		return rollout.Operation{}, err
+	}
+	one := c.clusters[cl.ID]
+	p := one.Pool(pool.Name)
+	if p.Count >= count {
+		return rollout.Operation{}, nil
+	}
+	op, err := c.start(one, "scalePool", pool.Name, "Scaling", fmt.Sprintf("%s %d", pool.Name, count), func() {
+		p := one.Pool(pool.Name)
+		more := *p
+		more.Count = count - p.Count
+		p.Count = count
+		c.fill(one, more)
+	})
+	return op, err
+}
+
+func (c *cloud) DeleteMachines(ctx context.Context, cl fleet.Cluster, pool fleet.Pool, nodes []string) (rollout.Operation, error) {
+	end, err := c.call(ctx, "DeleteMachines")
+	defer end()
+	if err != nil {
+		return rollout.Operation{}, err
+	}
+	one := c.clusters[cl.ID]
+	doomed := func(n fleet.Node) bool { return n.Pool == pool.Name && slices.Contains(nodes, n.Name) }
+	if !slices.ContainsFunc(one.nodes, doomed) {
+		return rollout.Operation{}, nil
+	}
+	for _, p := range one.pods {
+		if slices.Contains(nodes, p.Node) {
+			c.t.Errorf("node %s of %s is removed with pod %s on it", p.Node, one.Name, p.Name)
+		}
+	}
+	return c.start(one, "deleteMachines", pool.Name, "DeletingMachines", pool.Name, func() {
+		before := len(one.nodes)
+		one.nodes = slices.DeleteFunc(one.nodes, doomed)
+		one.Pool(pool.Name).Count -= before - len(one.nodes)
+	})
 }
 
 func (c *cloud) DeletePool(ctx context.Context, cl fleet.Cluster, pool fleet.Pool) (rollout.Operation, error) {

@@ -264,6 +264,9 @@ func (ct *clusterTurn) rollBack(ctx context.Context) (Turn, error) {
 		return ct.end(ctx, fleet.StateFailed, strings.Join(stuck, "; ")+"; go on with: liftlock retry")
 	}
 	reason := "pods are on the old nodes; the control plane stays at " + ct.c.Version.String()
+	if ct.rec.RollbackWhy != "" {
+		reason = "went back by itself (" + ct.rec.RollbackWhy + "): " + reason
+	}
 	if len(stay) > 0 {
 		reason += "; upgraded before, and staying so: pool " + strings.Join(stay, ", ")
 	}

@@ -276,7 +276,7 @@ func (c *Control) retry(ctx context.Context, ro RolloutRecord, r Request) (strin
 			}
 			continue
 		}
-		if err := c.reopen(ctx, ro, rec, func(rec *ClusterRecord) { rec.Rollback = false }, fleet.StatePending); err != nil {
+		if err := c.reopen(ctx, ro, rec, func(rec *ClusterRecord) { rec.Rollback, rec.RollbackWhy = false, "" }, fleet.StatePending); err != nil {
 			return "", err
 		}
 	}

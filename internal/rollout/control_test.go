@@ -147,7 +147,7 @@ func checkVerb(t *testing.T, n int, w *world, cl *cluster, verb rollout.Verb, go
 				}
 			}
 		case fleet.StateFailed: // beyond the point of no return: it says so, and retry goes on
-			if !strings.Contains(rec.Reason, "no way back") {
+			if !strings.Contains(rec.Reason, "retry") || !strings.Contains(rec.Reason, "no way back") {
 				t.Errorf("at turn %d: %s", n, rec.Reason)
 			}
 		default:

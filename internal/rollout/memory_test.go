@@ -196,3 +196,24 @@ func (m *memory) Read(ctx context.Context, id string, after int64, limit int) ([
 	}
 	return found, nil
 }
+
+// forgetMoves makes the pools of a rollout forget what was moved, as it is once
+// everything has been seen to be well.
+func (m *memory) forgetMoves(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, r := range m.records {
+		if key.Rollout != id || key.Kind != "pool" {
+			continue
+		}
+		var p rollout.PoolRecord
+		if err := json.Unmarshal(r.Value, &p); err != nil {
+			panic(err)
+		}
+		for _, e := range p.Evacuations {
+			e.Memory.Acted = nil
+		}
+		r.Value, _ = json.Marshal(p)
+		m.records[key] = r
+	}
+}

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,18 @@ func (o *Overview) PoolsOf(c ClusterRecord) []PoolRecord {
 		}
 	}
 	return pools
+}
+
+// FindingsOf lists what was found beforehand on a cluster, and what is in the
+// way of its pools now.
+func (o *Overview) FindingsOf(c ClusterRecord) []fleet.Finding {
+	findings := slices.Clone(c.Findings)
+	for _, p := range o.PoolsOf(c) {
+		for _, name := range slices.Sorted(maps.Keys(p.Evacuations)) {
+			findings = mergeFindings(findings, p.Evacuations[name].Findings)
+		}
+	}
+	return findings
 }
 
 // PodsToMove is how many evictable pods were on the nodes that were replaced.

@@ -107,7 +107,7 @@ func (pt *poolTurn) take(ctx context.Context) (Turn, error) {
 func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 	if plan.StandIn(&pt.c, pt.pool.Name) != nil {
 		// Pods that came back begin the soak anew.
-		if emptied := pt.emptied(pt.pool.Name); emptied == pt.pool.EmptiedAt.IsZero() {
+		if emptied := pt.firstEmptied(); emptied == pt.pool.EmptiedAt.IsZero() {
 			if err := pt.keep(ctx, func(r *PoolRecord) {
 				r.EmptiedAt = time.Time{}
 				if emptied {
@@ -123,7 +123,7 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 	view := plan.PoolView{
 		Name: pt.pool.Name, Cluster: pt.c, Nodes: pt.snapshot.Nodes, Emptied: pt.emptied, EmptiedAt: pt.pool.EmptiedAt,
 		Version: pt.pool.To, Image: pt.pool.Image, Snapshot: pt.pool.Snapshot, Policy: pt.policy, Rollout: pt.ro.ID,
-		Rollback: pt.rec.Rollback, Now: pt.now(),
+		Rollback: pt.rec.Rollback, Now: pt.now(), Batch: pt.batch, Vacant: pt.vacant, Stuck: pt.stuck,
 	}
 	step := plan.NextPoolStep(view)
 	if why := pt.hold(); why != "" && !pt.rec.Rollback {
@@ -132,6 +132,9 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 		default:
 			return pt.say(ctx, Turn{State: fleet.StatePaused, Reason: why, After: patience}, "hold", "")
 		}
+	}
+	if turn, held, err := pt.gate(ctx, step, view); err != nil || held {
+		return turn, err
 	}
 	target := pt.c.Pool(step.Target)
 	switch step.Kind {
@@ -146,7 +149,7 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 			return pt.Provider.SetAutoscaler(ctx, pt.c, *target, step.Autoscaler)
 		})
 	case plan.StepEvacuate:
-		return pt.evacuate(ctx, step)
+		return pt.evacuate(ctx, step, view)
 	case plan.StepSoak:
 		return pt.say(ctx, Turn{State: fleet.StateSoaking, Reason: step.Reason, After: min(max(step.Until.Sub(pt.now()), glance), patience)}, "soak", step.Target)
 	case plan.StepUpgradePool, plan.StepUpgradeImage:
@@ -161,6 +164,17 @@ func (pt *poolTurn) decide(ctx context.Context) (Turn, error) {
 		}
 		return pt.start(ctx, "deletePool", step.Target, step.Reason, func() (Operation, error) {
 			return pt.Provider.DeletePool(ctx, pt.c, *target)
+		})
+	case plan.StepScalePool:
+		return pt.start(ctx, string(step.Kind), step.Target, step.Reason, func() (Operation, error) {
+			return pt.Provider.ScalePool(ctx, pt.c, *target, step.Count)
+		})
+	case plan.StepDeleteNodes:
+		if err := pt.backup(pt.policy); err != nil {
+			return pt.say(ctx, Turn{State: fleet.StateBlocked, Reason: err.Error(), After: patience}, "blocked", "backup")
+		}
+		return pt.start(ctx, string(step.Kind), step.Target, step.Reason+": "+strings.Join(step.Nodes, ", "), func() (Operation, error) {
+			return pt.Provider.DeleteMachines(ctx, pt.c, *target, step.Nodes)
 		})
 	case plan.StepRelease:
 		return pt.release(ctx, step)
@@ -291,7 +305,7 @@ func (pt *poolTurn) reconcile(ctx context.Context, step plan.Step, target *fleet
 // release undoes our marks on the nodes of a pool.
 func (pt *poolTurn) release(ctx context.Context, step plan.Step) (Turn, error) {
 	actions, _ := evacuate.Undo(pt.snapshot, pt.nodesOf(step.Target), "")
-	if err := pt.carryOut(ctx, actions, nil); err != nil {
+	if err := pt.carryOut(ctx, newAPIPace(0), actions, nil); err != nil {
 		return Turn{}, err
 	}
 	if err := pt.journal(ctx, fleet.JournalEntry{Rollout: pt.ro.ID, Ring: pt.rec.Ring, Cluster: pt.rec.Name, Pool: pt.pool.Name, Action: "release", Object: step.Target, Reason: step.Reason}); err != nil {
@@ -362,7 +376,7 @@ func (pt *poolTurn) end(ctx context.Context, state fleet.State, reason string) (
 		if state == fleet.StateSucceeded || state == fleet.StateRolledBack {
 			// The last pods are seen to have left by looking at the nodes, not by a pass.
 			for _, e := range r.Evacuations {
-				e.Moved = e.Total
+				e.Moved, e.Findings = e.Total, nil
 			}
 		}
 	})
@@ -387,7 +401,10 @@ func (pt *poolTurn) evacuationInput(leaving, receiving string) evacuate.Input {
 		}
 	}
 	// Pools that are still old come later: nothing should move to them only to
-	// move again.
+	// move again. On the way back no turn comes any more.
+	if pt.rec.Rollback {
+		return in
+	}
 	for i := range pt.c.Pools {
 		p := &pt.c.Pools[i]
 		if p.Version.Less(pt.pool.To) && !strings.EqualFold(p.Name, leaving) && !strings.EqualFold(p.Name, receiving) {
@@ -418,9 +435,12 @@ func (pt *poolTurn) emptied(pool string) bool {
 const unseen = 2 * time.Minute
 
 // evacuate carries out the next pass of an evacuation.
-func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) {
+func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step, view plan.PoolView) (Turn, error) {
 	in := pt.evacuationInput(step.Target, step.Receiving)
-	ev := &Evacuation{StartedAt: pt.now()}
+	if step.Nodes != nil {
+		in.Leaving, in.Closing = step.Nodes, without(in.Leaving, step.Nodes)
+	}
+	ev := &Evacuation{StartedAt: pt.now(), Below: evacuate.Below(pt.snapshot, pt.nodesOf(step.Target))}
 	if known := pt.pool.Evacuations[step.Target]; known != nil {
 		ev = known
 	}
@@ -433,12 +453,15 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 	ev.SeenAt = pt.now()
 	pass := evacuate.Next(in)
 	outcomes := make([]evacuate.Outcome, len(pass.Actions))
-	if err := pt.carryOut(ctx, pass.Actions, outcomes); err != nil {
+	pace := newAPIPace(ev.AtOnce)
+	if err := pt.carryOut(ctx, pace, pass.Actions, outcomes); err != nil {
 		return Turn{}, err
 	}
+	ev.AtOnce = pace.limit
 	ev.Memory, ev.Outcomes, ev.Reason = pass.Memory, outcomes, pass.Reason
 	ev.Total, ev.Moved = max(ev.Total, pass.Total), pass.Moved
 	ev.Replacements = pt.replacements(ev)
+	ev.Findings = pt.judged(pass.Findings)
 	turn := Turn{State: fleet.StateRunning, Reason: pass.Reason, After: glance}
 	switch pass.Status {
 	case evacuate.StatusBlocked:
@@ -449,11 +472,19 @@ func (pt *poolTurn) evacuate(ctx context.Context, step plan.Step) (Turn, error) 
 		turn.State, turn.After = fleet.StatePaused, patience // nothing is in motion, and a resume nudges
 	case evacuate.StatusMoving, evacuate.StatusDone:
 	}
+	turn.After = max(turn.After, pressed(outcomes))
 	if pt.rec.Rollback && turn.State == fleet.StateRunning {
 		turn.State = fleet.StateRollingBack
 	}
 	if progress := pass.Memory.LastProgress; pt.policy.Evacuation.Timeout > 0 && in.Hold == "" && !progress.IsZero() && pt.now().Sub(progress) > pt.policy.Evacuation.Timeout {
-		return pt.end(ctx, fleet.StateFailed, fmt.Sprintf("no pod has moved for %s: %s", pt.policy.Evacuation.Timeout, pass.Reason))
+		why := fmt.Sprintf("no pod has moved for %s: %s", pt.policy.Evacuation.Timeout, pass.Reason)
+		if pt.mayGoBack(view) {
+			return pt.goBack(ctx, why)
+		}
+		return pt.end(ctx, fleet.StateFailed, why)
+	}
+	if len(pass.NotBack) > 0 && pt.mayGoBack(view) {
+		return pt.goBack(ctx, pass.Reason)
 	}
 	return turn, pt.keep(ctx, func(r *PoolRecord) {
 		r.State, r.Reason, r.Attempts, r.Failures = turn.State, turn.Reason, 0, 0

@@ -41,6 +41,12 @@ type Provider interface {
 	// SetAutoscaler sets the bounds of a pool's autoscaler; nil switches it off
 	// and fixes the count.
 	SetAutoscaler(ctx context.Context, cluster fleet.Cluster, pool fleet.Pool, to *fleet.Autoscaler) (Operation, error)
+	// ScalePool makes a pool larger. A pool that has that many nodes, or more, is
+	// left alone.
+	ScalePool(ctx context.Context, cluster fleet.Cluster, pool fleet.Pool, count int) (Operation, error)
+	// DeleteMachines removes those nodes of a pool with their machines, and makes
+	// the pool smaller by them. Nodes that are gone are left out.
+	DeleteMachines(ctx context.Context, cluster fleet.Cluster, pool fleet.Pool, nodes []string) (Operation, error)
 	// DeletePool removes a pool and its nodes.
 	DeletePool(ctx context.Context, cluster fleet.Cluster, pool fleet.Pool) (Operation, error)
 	// SetChannels writes the cluster's automatic upgrade channels.

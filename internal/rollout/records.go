@@ -106,6 +106,8 @@ type ClusterRecord struct {
 
 	Skip     bool `json:"skip,omitempty"`
 	Rollback bool `json:"rollback,omitempty"`
+	// RollbackWhy is why it goes back by itself; "" when a person asked for it.
+	RollbackWhy string `json:"rollbackWhy,omitempty"`
 }
 
 // PoolRecord is what is remembered of one pool on one hop.
@@ -123,6 +125,7 @@ type PoolRecord struct {
 	StartedAt time.Time      `json:"startedAt,omitzero"`
 	EndedAt   time.Time      `json:"endedAt,omitzero"`
 	EmptiedAt time.Time      `json:"emptiedAt,omitzero"`
+	BelowAt   time.Time      `json:"belowAt,omitzero"`   // since when what moved is below what it requires
 	Attempts  int            `json:"attempts,omitempty"` // as those of the cluster
 	Failures  int            `json:"failures,omitempty"`
 	Back      bool           `json:"back,omitempty"` // it was sent back to its old nodes
@@ -133,7 +136,7 @@ type PoolRecord struct {
 
 // again makes a pool that has ended go once more.
 func (p *PoolRecord) again() {
-	p.State, p.Reason, p.EndedAt, p.EmptiedAt = fleet.StateRunning, "", time.Time{}, time.Time{}
+	p.State, p.Reason, p.EndedAt, p.EmptiedAt, p.BelowAt = fleet.StateRunning, "", time.Time{}, time.Time{}, time.Time{}
 	p.Attempts, p.Failures, p.Back = 0, 0, false
 	for _, e := range p.Evacuations {
 		e.Memory, e.Outcomes, e.SeenAt = evacuate.Memory{}, nil, time.Time{}
@@ -151,6 +154,13 @@ type Evacuation struct {
 	// since it began; their number over Total is the moves per pod.
 	Replacements []string `json:"replacements,omitempty"`
 	Reason       string   `json:"reason,omitempty"`
+	// Below are the workloads that had fewer pods than they require when it
+	// began: they need not come back better.
+	Below []string `json:"below,omitempty"`
+	// Findings are what the last pass said of what is in the way.
+	Findings []fleet.Finding `json:"findings,omitempty"`
+	// AtOnce is how many calls the API server took at a time lately.
+	AtOnce int `json:"atOnce,omitempty"`
 	// SeenAt is when a pass was last made. Time in which nobody looked does not
 	// count as a standstill.
 	SeenAt time.Time `json:"seenAt,omitzero"`

@@ -12,9 +12,14 @@
 //	sim.liftlock.dev/start: "2s-5s"        from ready to start to Ready; "never" for a pod that does not get there
 //	sim.liftlock.dev/termination: "1s-3s"  from deletion to gone, at most the pod's own grace period
 //	sim.liftlock.dev/runs-for: "20s"       for pods that end by themselves (restartPolicy other than Always); default 30s
-//	sim.liftlock.dev/image-pull: "10s"     on a node that does not have the pod's images yet
+//	sim.liftlock.dev/image-pull: "10s"     on a node that does not have the pod's images yet, each
 //	sim.liftlock.dev/cpu: "120m"           what the metrics API says the pod uses; default half of its request
 //	sim.liftlock.dev/memory: "64Mi"        likewise
+//
+// What an image takes is told by its name as well: one of the repository
+// example.com/pull-3m/size-6gi/shop takes three minutes to be pulled, once on
+// each node and for whatever pod comes first, and has six gibibytes. Nodes report
+// the images that they have pulled.
 package kube
 
 import (

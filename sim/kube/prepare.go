@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +53,11 @@ func (a *agent) prepare(ctx context.Context, p *pass) error {
 func needsPreparation(pod *corev1.Pod) bool {
 	if _, pulls := pod.Annotations[imagePullKey]; pulls {
 		return true
+	}
+	for i := range pod.Spec.Containers {
+		if pullInName.MatchString(pod.Spec.Containers[i].Image) {
+			return true
+		}
 	}
 	for i := range pod.Spec.Volumes {
 		if claimName(pod, &pod.Spec.Volumes[i]) != "" {
@@ -113,41 +120,60 @@ func (a *agent) disksAttached(pod *corev1.Pod) (bool, error) {
 }
 
 // pull tells whether the node has a pod's images, and sees to it that it will.
+// Images are pulled one after the other, as kubelets do by default.
 func (a *agent) pull(ctx context.Context, p *pass, pod *corev1.Pod) (bool, error) {
-	takes, pulls := pod.Annotations[imagePullKey]
-	if !pulls {
-		return true, nil
-	}
-	span, err := parseSpan(takes)
-	if err != nil {
-		// A pod that never starts would not tell anyone why.
-		a.log.WarnContext(ctx, "annotation ignored", "pod", pod.Namespace+"/"+pod.Name, "annotation", imagePullKey, "error", err)
-		return true, nil
-	}
 	node, err := a.nodes.Get(pod.Spec.NodeName)
 	if err != nil {
 		return false, err
 	}
-	var missing []string
 	for i := range pod.Spec.Containers {
-		if image := pod.Spec.Containers[i].Image; !hasImage(node, image) {
-			missing = append(missing, image)
+		image := pod.Spec.Containers[i].Image
+		span, bytes, pulls := a.pullOf(ctx, pod, image)
+		if !pulls || hasImage(node, image) {
+			continue
 		}
-	}
-	if len(missing) == 0 {
-		return true, nil
-	}
-	if !p.isDue("pull/"+string(pod.UID)+pod.Spec.NodeName, func() time.Duration { return a.dice.draw(span) }) {
-		return false, nil
-	}
-	err = a.cluster.updateNode(ctx, node.Name, nil, func(node *corev1.Node) {
-		for _, image := range missing {
+		if !p.isDue("pull/"+string(node.UID)+node.Status.NodeInfo.BootID+"/"+image, func() time.Duration { return a.dice.draw(span) }) {
+			return false, nil
+		}
+		err := a.cluster.updateNode(ctx, node.Name, nil, func(node *corev1.Node) {
 			if !hasImage(node, image) {
-				node.Status.Images = append(node.Status.Images, corev1.ContainerImage{Names: []string{image}, SizeBytes: 100 << 20})
+				node.Status.Images = append(node.Status.Images, corev1.ContainerImage{Names: []string{image}, SizeBytes: bytes})
 			}
+		})
+		if err != nil {
+			return false, err
 		}
-	})
-	return err == nil, err
+	}
+	return true, nil
+}
+
+var (
+	pullInName = regexp.MustCompile(`/pull-([0-9a-z.]+)/`)
+	sizeInName = regexp.MustCompile(`/size-([0-9]+)([mg])i/`)
+)
+
+// pullOf tells how long an image takes to be pulled and how large it is; pulls
+// is false for one that every node has.
+func (a *agent) pullOf(ctx context.Context, pod *corev1.Pod, image string) (span aks.Range, bytes int64, pulls bool) {
+	bytes = 100 << 20
+	if m := sizeInName.FindStringSubmatch(image); m != nil {
+		n, _ := strconv.ParseInt(m[1], 10, 32) // the pattern is one of digits
+		bytes = n << map[string]int{"m": 20, "g": 30}[m[2]]
+	}
+	takes, told := pod.Annotations[imagePullKey]
+	if m := pullInName.FindStringSubmatch(image); m != nil {
+		takes, told = m[1], true
+	}
+	if !told {
+		return span, bytes, false
+	}
+	span, err := parseSpan(takes)
+	if err != nil {
+		// A pod that never starts would not tell anyone why.
+		a.log.WarnContext(ctx, "time of an image pull ignored", "pod", pod.Namespace+"/"+pod.Name, "image", image, "error", err)
+		return span, bytes, false
+	}
+	return span, bytes, true
 }
 
 func hasImage(node *corev1.Node, image string) bool {

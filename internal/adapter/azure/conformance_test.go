@@ -474,6 +474,55 @@ func TestConformancePools(t *testing.T) {
 	}
 }
 
+// TestConformancePoolSize: a pool grows, and machines leave it by name. Asked
+// again, by whomever and how far it may have come, nothing happens twice.
+func TestConformancePoolSize(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	c := h.cluster()
+	h.done(h.provider.SetAutoscaler(t.Context(), c, *c.Pool("apps"), nil))
+	machines := func() []string {
+		var names []string
+		for n := range h.kube.Cluster("c").Nodes() {
+			if strings.Contains(n, "-apps-") {
+				names = append(names, n)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	h.done(h.provider.ScalePool(t.Context(), c, h.pool("apps"), 5))
+	h.nothing(h.provider.ScalePool(t.Context(), c, h.pool("apps"), 5))
+	h.nothing(h.provider.ScalePool(t.Context(), c, h.pool("apps"), 4)) // never smaller by a count
+	before := machines()
+	if p := h.pool("apps"); p.Count != 5 || len(before) != 5 {
+		t.Fatalf("%d nodes, machines %v", p.Count, before)
+	}
+	_, err := h.provider.ScalePool(t.Context(), c, *c.Pool("apps"), 6) // it was changed since
+	h.refused(rollout.CodeChanged, err)
+
+	doomed := []string{before[1], before[3]}
+	hold := h.kube.Cluster("c").Hold("remove")
+	defer hold()
+	op := h.started(h.provider.DeleteMachines(t.Context(), c, h.pool("apps"), doomed))
+	h.nothing(h.other.DeleteMachines(t.Context(), c, h.pool("apps"), doomed))
+	_, err = h.other.ScalePool(t.Context(), c, h.pool("apps"), 7)
+	h.refused(rollout.CodeBusy, err)
+	hold()
+	if err := h.finish(op); err != nil {
+		t.Fatal(err)
+	}
+	h.nothing(h.provider.DeleteMachines(t.Context(), c, h.pool("apps"), doomed))
+	if diff := cmp.Diff([]string{before[0], before[2], before[4]}, machines()); diff != "" || h.pool("apps").Count != 3 {
+		t.Errorf("%d nodes, machines (-want +got): %s", h.pool("apps").Count, diff)
+	}
+	// What was cut short is finished: one of the two is gone already.
+	h.done(h.provider.DeleteMachines(t.Context(), c, h.pool("apps"), []string{before[1], before[4]}))
+	if left := machines(); len(left) != 2 {
+		t.Errorf("machines %v", left)
+	}
+}
+
 func TestConformanceInPlace(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "1.34.4 # cluster", "1.35.4", "name: apps,", "name: apps, version: 1.34.4,")

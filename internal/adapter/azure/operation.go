@@ -26,6 +26,9 @@ const (
 	kindDeletePool   = "deletePool"
 	kindChannels     = "setChannels"
 	kindReconcile    = "reconcile"
+
+	kindScalePool      = "scalePool"
+	kindDeleteMachines = "deleteMachines"
 )
 
 // The calls that start operations. A poller can only be taken up again as the
@@ -35,6 +38,8 @@ const (
 	callPutPool    = "AgentPools_CreateOrUpdate"
 	callDeletePool = "AgentPools_Delete"
 	callNodeImage  = "AgentPools_UpgradeNodeImageVersion"
+
+	callDeleteMachines = "AgentPools_DeleteMachines"
 )
 
 // handle is what a rollout.Operation's token holds: enough for any process to
@@ -101,6 +106,10 @@ func (p *Provider) Poll(ctx context.Context, op rollout.Operation) (rollout.Oper
 		return p.settle(ctx, t, h, a, status, err)
 	case callDeletePool:
 		poller, err := t.pools.BeginDelete(ctx, t.group, t.name, h.Pool, &armcontainerservice.AgentPoolsClientBeginDeleteOptions{ResumeToken: h.Resume})
+		status, err = ask(ctx, a, poller, err)
+		return p.settle(ctx, t, h, a, status, err)
+	case callDeleteMachines:
+		poller, err := t.pools.BeginDeleteMachines(ctx, t.group, t.name, h.Pool, armcontainerservice.AgentPoolDeleteMachinesParameter{}, &armcontainerservice.AgentPoolsClientBeginDeleteMachinesOptions{ResumeToken: h.Resume})
 		status, err = ask(ctx, a, poller, err)
 		return p.settle(ctx, t, h, a, status, err)
 	case callNodeImage:

@@ -132,6 +132,7 @@ func (p *Provider) Close() { p.client.CloseIdleConnections() }
 type subscription struct {
 	clusters  *armcontainerservice.ManagedClustersClient
 	pools     *armcontainerservice.AgentPoolsClient
+	machines  *armcontainerservice.MachinesClient
 	snapshots *armcontainerservice.SnapshotsClient
 }
 
@@ -149,6 +150,7 @@ func (p *Provider) in(id string) (*subscription, error) {
 	s := &subscription{
 		clusters:  factory.NewManagedClustersClient(),
 		pools:     factory.NewAgentPoolsClient(),
+		machines:  factory.NewMachinesClient(),
 		snapshots: factory.NewSnapshotsClient(),
 	}
 	p.subscriptions[id] = s

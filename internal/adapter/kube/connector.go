@@ -145,7 +145,7 @@ func (c *Connector) open(ctx context.Context, target fleet.Cluster) (*cluster, e
 	}
 	// The kubeconfig's TLS settings and credentials are in the transport; two
 	// clients share it, since a time limit on a whole exchange ends watches.
-	brief := &http.Client{Transport: transport, Timeout: requestTimeout}
+	brief := &http.Client{Transport: pressing{transport}, Timeout: requestTimeout}
 	lasting := &http.Client{Transport: transport}
 	if opened.client, err = kubernetes.NewForConfigAndClient(config, brief); err == nil {
 		if opened.watches, err = kubernetes.NewForConfigAndClient(config, lasting); err == nil {

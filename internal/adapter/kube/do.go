@@ -27,6 +27,7 @@ func (c *cluster) Do(ctx context.Context, rollout string, action evacuate.Action
 	if err := c.lease.held(c.now()); err != nil {
 		return evacuate.Outcome{}, fmt.Errorf("cluster %s: %s: %w", c.name, doing, err)
 	}
+	ctx, pressure := notePressure(ctx)
 	var outcome evacuate.Outcome
 	err := retry.OnError(conflictBackoff, func(err error) bool { return apierrors.IsConflict(err) && ctx.Err() == nil }, func() error {
 		var err error
@@ -38,6 +39,7 @@ func (c *cluster) Do(ctx context.Context, rollout string, action evacuate.Action
 			return evacuate.Outcome{}, fmt.Errorf("cluster %s: %s: %w", c.name, doing, err)
 		}
 	}
+	pressure.addTo(&outcome)
 	c.log.DebugContext(ctx, "action", "action", doing, "result", string(outcome.Result), "message", outcome.Message)
 	return outcome, nil
 }
@@ -60,6 +62,10 @@ func (c *cluster) once(ctx context.Context, rollout string, action evacuate.Acti
 		return c.changeCost(ctx, action)
 	case evacuate.Evict:
 		return c.evict(ctx, action)
+	case evacuate.PrePull:
+		return c.prePull(ctx, rollout, action)
+	case evacuate.EndPull:
+		return c.endPull(ctx, action)
 	}
 	return evacuate.Outcome{}, fmt.Errorf("action %q is not known to this version", action.Kind)
 }
@@ -89,12 +95,14 @@ func outcomeOf(err error) (evacuate.Outcome, error) {
 		return evacuate.Outcome{Result: evacuate.Refused, Message: "its namespace is being deleted, which ends the pod: " + message}, nil
 	case apierrors.IsForbidden(err):
 		return evacuate.Outcome{Result: evacuate.Refused, Message: message + forbiddenHint(message)}, nil
-	case apierrors.IsConflict(err),
-		apierrors.IsTooManyRequests(err),
+	case apierrors.IsConflict(err):
+		return evacuate.Outcome{Result: evacuate.Retry, Message: message}, nil
+	case apierrors.IsTooManyRequests(err),
 		apierrors.IsServerTimeout(err),
 		apierrors.IsTimeout(err),
 		apierrors.IsServiceUnavailable(err):
-		return evacuate.Outcome{Result: evacuate.Retry, Message: message}, nil
+		seconds, _ := apierrors.SuggestsClientDelay(err)
+		return evacuate.Outcome{Result: evacuate.Retry, Message: message, Busy: true, RetryAfter: time.Duration(seconds) * time.Second}, nil
 	case status.Status().Code >= 500:
 		// A webhook that cannot be called blocks for as long as it is broken;
 		// its owner must hear of it. Everything else may pass.

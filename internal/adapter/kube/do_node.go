@@ -94,7 +94,7 @@ func nodeChange(node *corev1.Node, rollout string, kind evacuate.ActionKind) (pa
 		return patchOf(node).set(nil, "metadata", "labels", evacuate.ExcludeLBLabel), ""
 
 	case evacuate.Roll, evacuate.RestoreShape, evacuate.Surge, evacuate.RestoreSurge,
-		evacuate.PreferDelete, evacuate.ForgetCost, evacuate.Evict:
+		evacuate.PreferDelete, evacuate.ForgetCost, evacuate.Evict, evacuate.PrePull, evacuate.EndPull:
 	}
 	return nil, "not an action on a node"
 }

@@ -31,6 +31,7 @@ func TestEvict(t *testing.T) {
 		want   evacuate.Result
 		words  string
 		calls  int
+		busy   bool
 	}{
 		{name: "allowed", answer: metav1.Status{}, want: evacuate.Done, calls: 1},
 		{
@@ -48,7 +49,7 @@ func TestEvict(t *testing.T) {
 		{
 			name:   "overload",
 			answer: metav1.Status{Code: 429, Reason: metav1.StatusReasonTooManyRequests, Message: "too many requests", Details: details()},
-			want:   evacuate.Retry, calls: 1,
+			want:   evacuate.Retry, calls: 1, busy: true,
 		},
 		{
 			name: "two budgets",
@@ -74,7 +75,7 @@ func TestEvict(t *testing.T) {
 		{
 			name:   "budget could not be updated",
 			answer: metav1.Status{Code: 504, Reason: metav1.StatusReasonTimeout, Message: "couldn't update PodDisruptionBudget"},
-			want:   evacuate.Retry, calls: 1,
+			want:   evacuate.Retry, calls: 1, busy: true,
 		},
 		{name: "replaced under its name", pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "p-2"}}, want: evacuate.Gone, calls: 0},
 		{
@@ -106,6 +107,9 @@ func TestEvict(t *testing.T) {
 			}
 			if outcome.Result != tc.want || !strings.Contains(outcome.Message, tc.words) {
 				t.Errorf("got %+v, want %s with %q", outcome, tc.want, tc.words)
+			}
+			if outcome.Busy != tc.busy {
+				t.Errorf("busy %v, want %v: only overload may slow others down", outcome.Busy, tc.busy)
 			}
 			if n := s.count(postEvict); n != tc.calls {
 				t.Errorf("%d evictions asked for, want %d", n, tc.calls)

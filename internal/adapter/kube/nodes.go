@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"unique"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -38,6 +40,14 @@ func toNode(node *corev1.Node) fleet.Node {
 		Annotations:   node.Annotations,
 		Allocatable:   toResources(node.Status.Allocatable),
 		CreatedAt:     node.CreationTimestamp.UTC(),
+	}
+	for _, image := range node.Status.Images {
+		for _, name := range image.Names {
+			if n.Images == nil {
+				n.Images = make(map[string]int64, 2*len(node.Status.Images))
+			}
+			n.Images[unique.Make(name).Value()] = image.SizeBytes
+		}
 	}
 	// A node that has not registered fully names no version; it is not Ready either.
 	n.Version, _ = fleet.ParseVersion(node.Status.NodeInfo.KubeletVersion)

@@ -42,6 +42,13 @@ func toPod(pod *corev1.Pod) ownedPod {
 		NodeSelector: pod.Spec.NodeSelector,
 		Requests:     toResources(resource.PodRequests(pod, resource.PodResourcesOptions{})),
 		Revision:     revision(pod.Labels),
+		Images:       imagesOf(&pod.Spec),
+	}
+	for _, secret := range pod.Spec.ImagePullSecrets {
+		p.PullSecrets = append(p.PullSecrets, secret.Name)
+	}
+	if pod.Labels[fleet.MarkPrePull] != "" {
+		p.Pulls = pullsOf(pod)
 	}
 	_, p.Mirror = pod.Annotations[corev1.MirrorPodAnnotationKey]
 	if pod.Spec.Priority != nil {

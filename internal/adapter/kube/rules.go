@@ -18,7 +18,9 @@ func Rules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule("", change, "nodes", "pods", "replicationcontrollers"),
 		rule("", []string{"create"}, "pods/eviction"),
-		rule("", look, "namespaces", "persistentvolumeclaims", "persistentvolumes"),
+		rule("", []string{"create", "delete"}, "pods"), // that pull images beforehand
+		rule("", look, "namespaces", "persistentvolumeclaims", "persistentvolumes", "services"),
+		rule("discovery.k8s.io", look, "endpointslices"),
 		rule("apps", change, "deployments", "statefulsets", "daemonsets", "replicasets"),
 		rule("batch", look, "jobs"),
 		rule("autoscaling", change, "horizontalpodautoscalers"),

@@ -54,7 +54,7 @@ func TestSnapshotOfEveryKind(t *testing.T) {
 // Every right that is missing is named at once, with the rule that grants it.
 func TestSnapshotNamesMissingRights(t *testing.T) {
 	c, client := newFake(t)
-	for _, resource := range []string{"pods", "poddisruptionbudgets"} {
+	for _, resource := range []string{"pods", "poddisruptionbudgets", "services"} {
 		client.PrependReactor("list", resource, func(a clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewForbidden(a.GetResource().GroupResource(), "", errors.New("no"))
 		})
@@ -66,6 +66,7 @@ func TestSnapshotNamesMissingRights(t *testing.T) {
 	for _, want := range []string{
 		"cluster prod", `{apiGroups: [""], resources: ["pods"], verbs: ["list"]}`,
 		`{apiGroups: ["policy"], resources: ["poddisruptionbudgets"], verbs: ["list"]}`,
+		`{apiGroups: [""], resources: ["services"], verbs: ["list"]}`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q:\n%v", want, err)

@@ -162,6 +162,7 @@ func controllerItem[T any](convert func(*T) ownedWorkload) func(*T) (item, error
 // leanPod keeps of a pod what availability follows from.
 func leanPod(pod *corev1.Pod) ownedPod {
 	p := toPod(pod)
+	p.pod.Images, p.pod.PullSecrets = nil, nil
 	p.pod.Annotations, p.pod.NodeSelector, p.pod.LocalData, p.pod.Claims, p.pod.Finalizers = nil, nil, nil, nil, nil
 	return p
 }

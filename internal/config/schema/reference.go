@@ -110,6 +110,8 @@ func kind(f reflect.StructField) string {
 		return list + "duration"
 	case t == reflect.TypeFor[v1alpha1.Amount](), t == reflect.TypeFor[v1alpha1.Count]():
 		return list + "amount"
+	case t == reflect.TypeFor[v1alpha1.Size]():
+		return list + "size"
 	case t == reflect.TypeFor[v1alpha1.Day]():
 		return list + "`Mon` … `Sun`"
 	case t == reflect.TypeFor[v1alpha1.TimeOfDay]():

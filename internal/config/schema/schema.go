@@ -37,6 +37,7 @@ var scalars = map[reflect.Type]jsonschema.Schema{
 		OneOf:    []*jsonschema.Schema{{Type: "integer", Minimum: "0"}, {Type: "string", Pattern: `^([0-9][0-9]?|100)%$|^[0-9]+$`}},
 		Examples: []any{0, "10%"},
 	},
+	reflect.TypeFor[v1alpha1.Size](): {Type: "string", Pattern: `^[0-9]{1,6}(Mi|Gi)$`, Examples: []any{"500Mi", "6Gi"}},
 	reflect.TypeFor[v1alpha1.Day](): {
 		Type: "string", Enum: []any{
 			"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun",

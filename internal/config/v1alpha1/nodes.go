@@ -15,6 +15,11 @@ type Nodes struct {
 	// How long a pool's old nodes are kept after its pods have moved, so that
 	// moving back stays possible.
 	Soak Duration `json:"soak,omitempty" jsonschema:"default=10m"`
+	// For `blueGreen`: so many nodes more than a pool has may exist while it is
+	// replaced, as a number or a share of the pool. The new pool starts with them
+	// and grows as emptied old nodes are removed; the way back ends when the first
+	// of those is. Not given, or 0: as many as the pool has.
+	ExtraNodes Count `json:"extraNodes,omitempty"`
 	// How much of a cluster moves at once.
 	Pace Pace `json:"pace,omitzero"`
 	// What may be done to awkward pods.
@@ -50,6 +55,28 @@ type Evacuation struct {
 	// a share of them.
 	MaxSurge Amount `json:"maxSurge,omitempty" jsonschema:"default=1"`
 	// A pool of which no pod has moved for so long fails.
+	Timeout Duration `json:"timeout,omitempty" jsonschema:"default=30m"`
+	// What happens when what moved does not come back, or no pod has moved for
+	// the timeout: `wait` for a person (a pool that timed out fails), or go back
+	// by itself (`rollback`) as long as there is a way back.
+	OnFailure string `json:"onFailure,omitempty" jsonschema:"enum=wait,enum=rollback,default=wait"`
+	// Images that are pulled to the new nodes before the first node is cordoned.
+	PrePull PrePull `json:"prePull,omitzero"`
+	// Where a Service of type LoadBalancer exists: how long load balancers get to
+	// notice new nodes, and nodes that are taken out before their pods go. `0s`
+	// leaves all nodes in.
+	LoadBalancerSettle Duration `json:"loadBalancerSettle,omitempty" jsonschema:"default=30s"`
+}
+
+// PrePull says which images are pulled to the new nodes before the first node is
+// cordoned. A short-lived pod on each new node makes its kubelet pull them; it
+// runs nothing.
+type PrePull struct {
+	// `bigImages` from the threshold on, `all`, or none (`off`).
+	Images string `json:"images,omitempty" jsonschema:"enum=off,enum=bigImages,enum=all,default=bigImages"`
+	// How large a big image is, as its node reports it.
+	Threshold Size `json:"threshold,omitempty" jsonschema:"default=1Gi"`
+	// How long they are waited for; then pods move all the same.
 	Timeout Duration `json:"timeout,omitempty" jsonschema:"default=30m"`
 }
 

@@ -104,6 +104,25 @@ func amount(s string, least int) (count, percent int, err error) {
 	return int(n), 0, nil
 }
 
+// Size is an amount of bytes: 500Mi, 6Gi.
+type Size int64
+
+var size = regexp.MustCompile(`^([0-9]{1,6})(Mi|Gi)$`)
+
+// UnmarshalText reads a number of mebibytes or gibibytes.
+func (s *Size) UnmarshalText(text []byte) error {
+	m := size.FindStringSubmatch(string(text))
+	if m == nil {
+		return &ValueError{"is not a size", "write a whole number with Mi or Gi, such as 500Mi or 6Gi"}
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return &ValueError{"is not a size", "write a whole number with Mi or Gi, such as 500Mi or 6Gi"}
+	}
+	*s = Size(n << map[string]int{"Mi": 20, "Gi": 30}[m[2]])
+	return nil
+}
+
 // Day is a day of the week: Mon or Monday.
 type Day time.Weekday
 

@@ -1,5 +1,7 @@
 package evacuate
 
+import "time"
+
 // ActionKind is what one Action does to the cluster.
 type ActionKind string
 
@@ -18,6 +20,8 @@ const (
 	Evict        ActionKind = "evict"        // Pod: Eviction API with its UID as precondition
 	ExcludeLB    ActionKind = "excludeLB"    // Node: label node.kubernetes.io/exclude-from-external-load-balancers
 	IncludeLB    ActionKind = "includeLB"    // Node: remove that label where it is ours
+	PrePull      ActionKind = "prePull"      // Pod: make it on Node, so that the kubelet pulls Images with Secrets; it runs nothing
+	EndPull      ActionKind = "endPull"      // Pod: delete it, if it is one that PrePull made
 )
 
 // ExcludeLBLabel and ExcludeLBValue take a node out of external load balancers.
@@ -44,8 +48,13 @@ type Action struct {
 	// Token, for Roll, becomes the value of fleet.MarkRestarted on the pod
 	// template. A template that carries it already is not restarted again; one
 	// that carries another token is (a rollback restarts what went forth).
-	Token  string `json:"token,omitempty"`
-	Reason string `json:"reason"`
+	Token string `json:"token,omitempty"`
+	// Images, Secrets and OS, for PrePull: what is pulled, with which
+	// imagePullSecrets of the pod's namespace, on what kind of node.
+	Images  []string `json:"images,omitempty"`
+	Secrets []string `json:"secrets,omitempty"`
+	OS      string   `json:"os,omitempty"`
+	Reason  string   `json:"reason"`
 }
 
 // Shape is a rolling-update strategy in pods.
@@ -70,4 +79,8 @@ type Outcome struct {
 	Result Result `json:"result"`
 	// Message is the API's own word, with the budget's numbers where it gave them.
 	Message string `json:"message,omitempty"`
+	// Busy: the API server asked to slow down, or did not answer in time. A
+	// budget's refusal is not that. RetryAfter is for how long, where it said so.
+	Busy       bool          `json:"busy,omitempty"`
+	RetryAfter time.Duration `json:"retryAfter,omitempty"`
 }

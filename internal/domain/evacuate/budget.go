@@ -22,6 +22,8 @@ type budget struct {
 	// base is how many pods it expects when every workload it selects is at
 	// its own size, without our surge.
 	base int
+	// ready counts the pods that it selects, Ready and not going.
+	ready int
 	// left is how many evictions its status still allows in this pass.
 	left int
 }

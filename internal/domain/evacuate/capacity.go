@@ -183,7 +183,7 @@ func (wd *world) newRoom() *room {
 	}
 	byName := map[string]*roomNode{}
 	for _, name := range sortedKeys(wd.nodes) {
-		if wd.leaving[name] {
+		if wd.leaving[name] || wd.closing[name] {
 			continue
 		}
 		if wd.capacity(name, daemons) != "" {
@@ -299,6 +299,19 @@ func (wd *world) placeAll(pods []*pod) noRoom {
 		booked = append(booked, booking{n, before})
 	}
 	return noRoom{}
+}
+
+// preempts reports whether the scheduler would push a pod of lower priority out
+// to make room for one like p.
+func (wd *world) preempts(p *pod) bool {
+	zones, bound := wd.zones(p)
+	may := map[string]bool{}
+	for _, n := range wd.room.nodes {
+		may[n.Name] = wd.suits(p, n, zones, bound)
+	}
+	return slices.ContainsFunc(wd.in.Snapshot.Pods, func(q fleet.Pod) bool {
+		return may[q.Node] && q.Priority < p.Priority && !q.Finished() && q.DeletedAt.IsZero()
+	})
 }
 
 // suits reports whether a pod may run on a node as far as a snapshot tells: its

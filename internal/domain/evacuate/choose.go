@@ -107,6 +107,14 @@ func (wd *world) chooseReplicated(w *workload) plan {
 			reason: fmt.Sprintf("it was raised from %d to %d replicas", w.base, w.Replicas),
 		}
 	}
+	if wd.scalerSlow(w) {
+		return plan{move: MoveSurge, surge: 1, reason: "its surge is over, and its autoscaler has yet to scale it down"}
+	}
+	if service := wd.balancers.lacks[w.key]; service != "" && !wd.oursRolling(w) {
+		if p, ok := wd.openByOne(w, service); ok {
+			return p
+		}
+	}
 	cannotRoll := wd.cannotRoll(w)
 	if cannotRoll == "" && (len(w.stay) == 0 || wd.oursRolling(w)) {
 		return wd.roll(w, "all its pods are on leaving nodes")
@@ -127,6 +135,22 @@ func (wd *world) chooseReplicated(w *workload) plan {
 		cannotRoll = "it cannot be restarted either: " + cannotRoll
 	}
 	return wd.unavoidable(w, accepted, cannotSurge+"; "+cannotRoll)
+}
+
+// openByOne plans a surge for a workload behind a Service that keeps traffic on
+// its node: a pod more is Ready on a node that stays while all the old ones still
+// serve, so that their nodes can leave the load balancers first. A restart would
+// take an old pod as soon as the first new one is Ready.
+func (wd *world) openByOne(w *workload, service string) (plan, bool) {
+	surge, why := wd.smallestSurge(w)
+	surge = max(1, surge)
+	if why != "" || w.cannotRaise(surge) != "" {
+		return plan{}, false
+	}
+	return plan{
+		move: MoveSurge, surge: surge,
+		reason: fmt.Sprintf("with %d more than its %d, Service %s (externalTrafficPolicy Local) gets its endpoint on a node that stays first", surge, w.base, service),
+	}, true
 }
 
 // cannotRoll says why a workload cannot be restarted with surge, or "".
@@ -387,11 +411,16 @@ func (wd *world) unavoidable(w *workload, accepted bool, why string) plan {
 	switch {
 	case wd.overlap(w):
 		f.ID = "budget-overlap"
-		f.Remedy = "merge " + budgetNames(w.budgets) + " into one budget, or let its owner restart it after the nodes are cordoned"
+		f.Remedy = remedies("merge "+budgetNames(w.budgets)+" into one budget", "narrow their selectors, so that each pod has one",
+			"let its owner restart it after the nodes are cordoned")
 		f.OutageSeconds = 0
 	case budgetForbids:
 		f.ID = "budget-allows-none"
-		f.Remedy = "raise its replicas by one, or let " + budgetNames(w.budgets) + " allow one disruption (maxUnavailable 1), or let its owner restart it after the nodes are cordoned"
+		for _, b := range w.budgets {
+			f.Why += "; " + b.String()
+		}
+		f.Remedy = remedies("raise its replicas by one", "let "+budgetNames(w.budgets)+" allow one disruption (maxUnavailable 1)",
+			"let its owner restart it after the nodes are cordoned")
 		if w.Kind == fleet.StatefulSet || w.Strategy == "Recreate" {
 			f.ID = "workload-outage-unavoidable"
 			f.Remedy += "; or accept its outage"

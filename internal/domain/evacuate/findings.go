@@ -24,7 +24,7 @@ func (wd *world) outage(w *workload, severity fleet.Severity, why string) fleet.
 		ID: "workload-outage-unavoidable", Severity: severity, Object: w.key,
 		What:          w.key + " cannot be moved without an outage",
 		Why:           why,
-		Remedy:        "run more replicas with a strategy and volumes that allow two at once, or accept its outage",
+		Remedy:        remedies("run more replicas with a strategy and volumes that allow two at once", "move it in a window of its own", "accept its outage"),
 		OutageSeconds: seconds,
 	}
 	if severity != fleet.Blocker {
@@ -38,7 +38,7 @@ func (tr trouble) finding() fleet.Finding {
 	return fleet.Finding{
 		ID: "workload-not-back", Severity: fleet.Blocker, Object: tr.object,
 		What: tr.object + " was moved and does not come back", Why: tr.what,
-		Remedy: "mend it, or roll back; what was there before still stands until its old nodes are removed",
+		Remedy: remedies("mend it", "undo its last change, if that is the cause", "roll back: what was there before still stands until its old nodes are removed"),
 	}
 }
 
@@ -51,7 +51,7 @@ func stuckRollout(w *workload) fleet.Finding {
 		ID: "workload-rollout-stuck", Severity: fleet.Warning, Object: w.key,
 		What:   w.key + " is in the middle of a rollout of its own that does not get on",
 		Why:    w.ProgressFailed,
-		Remedy: "finish or undo that rollout; until then only evictions move its pods",
+		Remedy: remedies("finish that rollout", "undo it (kubectl rollout undo)", "leave it: until then only evictions move its pods"),
 	}
 }
 

@@ -30,26 +30,26 @@ func PreviewInPlace(in Input) []fleet.Finding {
 			findings = append(findings, fleet.Finding{
 				ID: "workload-below-requirement", Severity: fleet.Blocker, Object: key,
 				What:   fmt.Sprintf("%s requires %d of %d pods, but its budgets hold only %d: the provider's own drain may take it below", key, need, w.base, held),
-				Remedy: "use strategy blueGreen or buffer for this pool, give it a budget, or accept it",
+				Remedy: remedies("use strategy blueGreen or buffer for this pool", "give it a budget", "accept it"),
 			})
 		}
 		if w.Kind == fleet.Job {
 			findings = append(findings, fleet.Finding{
 				ID: "job-interrupted", Severity: fleet.Blocker, Object: key,
 				What:   key + " is running, and the provider's drain does not wait for it",
-				Remedy: "start when it is done, use strategy blueGreen or buffer, or accept it",
+				Remedy: remedies("start when it is done", "use strategy blueGreen or buffer", "accept it"),
 			})
 		}
 	}
 	for i := range in.Snapshot.Pods {
 		p := &in.Snapshot.Pods[i]
-		if !wd.leaving[p.Node] || p.Mirror || p.Finished() || !p.DeletedAt.IsZero() || p.Workload != "" {
+		if !wd.leaving[p.Node] || p.Mirror || Puller(p) || p.Finished() || !p.DeletedAt.IsZero() || p.Workload != "" {
 			continue
 		}
 		findings = append(findings, fleet.Finding{
 			ID: "pod-bare", Severity: fleet.Blocker, Object: "Pod/" + p.Key(),
 			What:   "pod " + p.Key() + " has no controller: the provider's drain ends it for good",
-			Remedy: "give it a controller, or accept its loss",
+			Remedy: remedies("give it a controller", "delete it", "accept its loss"),
 		})
 	}
 	for i := range in.Snapshot.Budgets {
@@ -58,7 +58,7 @@ func PreviewInPlace(in Input) []fleet.Finding {
 			findings = append(findings, fleet.Finding{
 				ID: "budget-blocks-provider", Severity: fleet.Blocker, Object: "PodDisruptionBudget/" + b.Key(),
 				What:   fmt.Sprintf("budget %s allows no eviction (%d healthy, %d wanted): the provider refuses the upgrade, or its drain fails", b.Key(), b.CurrentHealthy, b.DesiredHealthy),
-				Remedy: "use strategy blueGreen for this pool, relax the budget, or run one more replica",
+				Remedy: remedies("use strategy blueGreen for this pool", "relax the budget", "run one more replica"),
 			})
 		}
 	}

@@ -11,14 +11,13 @@ import (
 
 // judge says where the evacuation stands, in words as well.
 func (t *turn) judge() {
-	left := len(t.moving)
+	left := len(t.moving) + t.behind
 	if t.mem.Left > left || t.in.Hold != "" {
 		t.mem.LastProgress = t.now
 	}
 	t.mem.Left = left
 	t.mem.Total = max(t.mem.Total, left)
 	t.pass.Total, t.pass.Moved, t.pass.InMotion = t.mem.Total, t.mem.Total-left, t.motion
-	t.pass.Findings = sortFindings(t.pass.Findings)
 
 	counts := map[Move]int{}
 	var blocked, waiting []string
@@ -35,6 +34,14 @@ func (t *turn) judge() {
 		case MoveDone:
 		}
 	}
+	for _, tr := range t.troubles {
+		if _, moved := t.mem.Acted[tr.object]; tr.grave && moved {
+			t.pass.NotBack = append(t.pass.NotBack, tr.object)
+		}
+	}
+	t.pass.NotBack = slices.Compact(t.pass.NotBack)
+	t.report()
+	t.pass.Findings = sortFindings(t.pass.Findings)
 	t.pass.Status = t.status(counts, len(blocked), len(waiting))
 	t.pass.Reason = t.reason(blocked, waiting)
 }
@@ -55,7 +62,7 @@ func (t *turn) status(counts map[Move]int, blocked, waiting int) Status {
 		return StatusBlocked
 	case len(t.pass.Actions) > 0:
 		return StatusMoving
-	case len(t.moving) == 0 && t.closed() && (len(t.mem.Acted) == 0 || t.in.Back && t.motion == 0 && !t.marked()):
+	case len(t.moving) == 0 && len(t.gates) == 0 && t.closed() && (len(t.mem.Acted) == 0 || t.in.Back && t.motion == 0 && !t.marked()):
 		return StatusDone
 	case t.motion > 0 || counts[MoveDone] > 0 || len(t.mem.Acted) > 0 && t.in.Hold == "" && waiting > 0 && t.stop == "":
 		return StatusMoving
@@ -81,9 +88,11 @@ func (t *turn) marked() bool {
 
 // closed reports whether no leaving node takes new pods.
 func (t *turn) closed() bool {
-	for name := range t.leaving {
-		if n := t.nodes[name]; n != nil && !n.Unschedulable {
-			return false
+	for _, nodes := range []map[string]bool{t.leaving, t.closing} {
+		for name := range nodes {
+			if n := t.nodes[name]; n != nil && !n.Unschedulable {
+				return false
+			}
 		}
 	}
 	return true
@@ -104,8 +113,11 @@ func (t *turn) reason(blocked, waiting []string) string {
 		return fmt.Sprintf("all %d pods have left, and everything that moved is back", t.pass.Total)
 	case StatusMoving:
 		parts = append(parts, progress, fmt.Sprintf("%d in motion", t.motion))
-		if t.stop != "" {
+		switch {
+		case t.stop != "":
 			parts = append(parts, t.stop)
+		case len(t.gates) > 0 && t.motion == 0:
+			parts = append(parts, "waits: "+t.gates[sortedKeys(t.gates)[0]])
 		}
 	case StatusHolding:
 		parts = append(parts, progress, "nothing new is started: "+t.in.Hold)
@@ -116,6 +128,8 @@ func (t *turn) reason(blocked, waiting []string) string {
 			parts = append(parts, t.stop)
 		case len(waiting) > 0:
 			parts = append(parts, some(waiting, 3))
+		case len(t.gates) > 0:
+			parts = append(parts, "waits: "+t.gates[sortedKeys(t.gates)[0]])
 		case len(t.mem.Acted) > 0:
 			parts = append(parts, "waits until "+some(sortedKeys(t.mem.Acted), 3)+" is back")
 		}
@@ -129,6 +143,14 @@ func (t *turn) reason(blocked, waiting []string) string {
 	}
 	if len(blocked) > 0 {
 		parts = append(parts, fmt.Sprintf("%d cannot be moved: %s", len(blocked), some(blocked, 3)))
+	}
+	if t.pass.Status == StatusBlocked || t.still() {
+		for _, f := range t.pass.Findings {
+			if f.Severity != fleet.Info && f.Remedy != "" {
+				parts = append(parts, "for "+f.Object+": "+f.Remedy)
+				break
+			}
+		}
 	}
 	return strings.Join(parts, "; ")
 }

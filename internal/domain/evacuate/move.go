@@ -110,14 +110,18 @@ func (t *turn) going(p *pod) {
 		t.verdict(p, MoveDone, "is terminating")
 		return
 	}
-	why, remedy := "its kubelet has not confirmed that it stopped", "look at the pod and its node; delete it with --force only when it is known to be down"
+	why := "its kubelet has not confirmed that it stopped"
+	remedy := remedies("look at the log of the pod and of its node's kubelet", "wait: it may need longer than its grace period",
+		"delete it with --force, only when it is known to be down")
 	if n := t.nodes[p.Node]; n != nil && !n.Ready {
 		why = "node " + p.Node + " is not Ready and cannot confirm that it stopped"
-		remedy = "bring the node back, or once it is known to be down taint it node.kubernetes.io/out-of-service"
+		remedy = remedies("bring the node back", "once it is known to be down, taint it node.kubernetes.io/out-of-service",
+			"delete the node object once its machine is gone")
 	}
 	if len(p.Finalizers) > 0 {
 		why = fmt.Sprintf("it has finalizers: %v", p.Finalizers)
-		remedy = "see to it that the owners of its finalizers finish"
+		remedy = remedies("see to it that the owners of its finalizers finish", "bring those owners up, if they do not run",
+			"remove the finalizers by hand, only when it is known what they guard")
 	}
 	t.verdict(p, MoveBlocked, fmt.Sprintf("should have ended %s ago: %s", over.Truncate(time.Second), why))
 	t.pass.Findings = append(t.pass.Findings, fleet.Finding{
@@ -134,7 +138,7 @@ func (t *turn) bare(p *pod) {
 		t.verdict(p, r.move, r.reason)
 		return
 	}
-	if why := t.mayStart(nil, []*pod{p}, 1); why != "" {
+	if why := cmp.Or(t.mayStart(nil, []*pod{p}, 1), t.gated(nil, []*pod{p})); why != "" {
 		t.verdict(p, MoveEvict, why)
 		return
 	}
@@ -211,7 +215,7 @@ func (t *turn) moveFailing() {
 
 // released evicts a single pod that was waited for, or whose loss was agreed to.
 func (t *turn) released(w *workload, p *pod, r refusal) {
-	if why := t.mayStart(w, []*pod{p}, 1); why != "" {
+	if why := cmp.Or(t.mayStart(w, []*pod{p}, 1), t.gated(w, []*pod{p})); why != "" {
 		t.verdict(p, MoveEvict, why)
 		return
 	}
@@ -223,7 +227,10 @@ func (t *turn) mayStart(w *workload, pods []*pod, weight int) string {
 	if t.stop != "" {
 		return t.stop
 	}
-	if t.canaryNodes != nil && !slices.ContainsFunc(pods, func(p *pod) bool { return t.canaryNodes[p.Node] }) &&
+	// What a Service needs elsewhere first keeps whole nodes from leaving their
+	// load balancers, the canary among them.
+	first := w != nil && t.balancers.lacks[w.key] != ""
+	if t.canaryNodes != nil && !first && !slices.ContainsFunc(pods, func(p *pod) bool { return t.canaryNodes[p.Node] }) &&
 		(w == nil || !slices.ContainsFunc(w.leave, func(p *pod) bool { return t.canaryNodes[p.Node] })) {
 		return "waits until canary node " + t.mem.Canary[0] + " is empty and what moved from it is healthy"
 	}
@@ -249,16 +256,18 @@ func (t *turn) roll(w *workload, p plan, pods []*pod) {
 		return
 	}
 	if r, no := t.refused(Roll, w.key, w.UID); no {
+		t.obstruct(pods[0], r.Message, "its restart was refused: "+r.Message)
 		t.verdicts(pods, MoveBlocked, "its restart was refused: "+r.Message)
 		return
 	}
-	if why := t.mayStart(w, pods, p.weight); why != "" {
+	if why := cmp.Or(t.mayStart(w, pods, p.weight), t.gated(w, pods)); why != "" {
 		t.verdicts(pods, MoveRoll, why)
 		return
 	}
 	// Without room nothing breaks, since the new pod comes first; so when
-	// nothing else moves it is tried, and an autoscaler may see it.
-	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted) {
+	// nothing else moves it is tried, and an autoscaler may see it. But no pod
+	// may push out another one, and where emptied nodes make room it comes yet.
+	if none := t.placeAll(pods); none.why != "" && (none.never || t.motion > 0 || p.accepted || len(t.closing) > 0 || t.preempts(pods[0])) {
 		t.unplaced(pods, MoveRoll, none)
 		return
 	}
@@ -275,6 +284,8 @@ func (t *turn) unplaced(pods []*pod, m Move, none noRoom) {
 	if none.never {
 		m = MoveBlocked
 		t.pass.Findings = append(t.pass.Findings, noNode(pods[0], none.why))
+	} else {
+		t.obstacles = append(t.obstacles, obstacle{pod: pods[0], room: true, why: "it has no place to go to: " + none.why})
 	}
 	t.verdicts(pods, m, "has no place to go to: "+none.why)
 }
@@ -285,7 +296,7 @@ func noNode(p *pod, why string) fleet.Finding {
 		ID: "pod-no-node", Severity: fleet.Blocker, Object: p.object(),
 		What:   "pod " + p.key + " would find no node",
 		Why:    why,
-		Remedy: "add nodes with the labels, taints and zones that it needs, or loosen what it asks for",
+		Remedy: remedies("add nodes with the labels, taints and zones that it needs", "give the pool's taints and labels to the new nodes", "loosen what it asks for"),
 	}
 }
 
@@ -303,6 +314,9 @@ func (t *turn) surge(w *workload, p plan, pods []*pod) {
 		}
 	}
 	if ready < len(w.stay) || len(w.leave)+len(w.stay) < int(w.Replicas) {
+		if len(pods) > 0 {
+			t.obstruct(pods[0], "", fmt.Sprintf("%d of its other pods are Ready, and %d are wanted before one goes", ready, int(w.Replicas)-len(w.leave)))
+		}
 		t.verdicts(pods, MoveSurge, fmt.Sprintf("%s; waits until all its other pods are Ready (%d of %d)",
 			p.reason, ready, int(w.Replicas)-len(w.leave)))
 		return
@@ -332,6 +346,10 @@ func (t *turn) deadlocked(w *workload) bool {
 // finishSurge lets the scale-down take old pods: they are preferred for it
 // first, and it is asked for once the cluster shows that.
 func (t *turn) finishSurge(w *workload, pods []*pod, extra int) {
+	if why := t.gated(w, pods[:extra]); why != "" {
+		t.verdicts(pods, MoveSurge, why)
+		return
+	}
 	preferred := 0
 	for _, q := range pods[:extra] {
 		if _, ok := q.Annotations[fleet.MarkDeletionCost]; ok {
@@ -361,6 +379,7 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 		return
 	}
 	if r, no := t.refused(Surge, w.key, w.UID); no {
+		t.obstruct(pods[0], r.Message, "its surge was refused: "+r.Message)
 		t.verdicts(pods, MoveBlocked, "its surge was refused: "+r.Message)
 		return
 	}
@@ -368,7 +387,7 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 		t.verdicts(pods, MoveSurge, why)
 		return
 	}
-	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0) {
+	if none := t.placeAll(pods[:min(p.surge, len(pods))]); none.why != "" && (none.never || t.motion > 0 || len(t.closing) > 0 || t.preempts(pods[0])) {
 		t.unplaced(pods, MoveSurge, none)
 		return
 	}
@@ -385,13 +404,13 @@ func (t *turn) raise(w *workload, p plan, pods []*pod) {
 
 // scalerSlow reports whether an autoscaler that got its bounds back has yet to
 // scale down: all that is left is marked for that.
-func (t *turn) scalerSlow(w *workload) bool {
-	a, ok := t.mem.Acted[w.key]
+func (wd *world) scalerSlow(w *workload) bool {
+	a, ok := wd.in.Memory.Acted[w.key]
 	if w.Scaler == nil || !ok || a.Move != MoveSurge || a.Base == 0 || int(w.Replicas) <= a.Base {
 		return false
 	}
 	const slow = 2 * time.Minute
-	return t.now.Sub(a.At) < slow && !slices.ContainsFunc(w.leave, func(p *pod) bool {
+	return wd.now.Sub(a.At) < slow && !slices.ContainsFunc(w.leave, func(p *pod) bool {
 		_, marked := p.Annotations[fleet.MarkDeletionCost]
 		return !marked
 	})
@@ -450,20 +469,24 @@ func (t *turn) unsettledSerial(w *workload) string {
 // for others would not help, so that they need not wait for it either.
 func (t *turn) tryEvict(w *workload, p plan, q *pod) (sent, blocked bool) {
 	if r, no := t.refused(Evict, q.key, q.UID); no {
+		t.obstruct(q, r.Message, "its eviction was refused: "+r.Message)
 		t.verdict(q, MoveBlocked, fmt.Sprintf("its eviction was refused (%d times, tried again at %s): %s",
 			r.Times, r.Next.UTC().Format(time.TimeOnly), r.Message))
 		return false, true
 	}
-	if why := t.mayStart(w, []*pod{q}, 1); why != "" {
+	if why := cmp.Or(t.mayStart(w, []*pod{q}, 1), t.gated(w, []*pod{q})); why != "" {
 		t.verdict(q, p.move, why)
 		return false, false
 	}
 	if t.available(q) && !p.accepted && w.available-1 < t.keeps(w) {
-		t.verdict(q, p.move, fmt.Sprintf("waits: %d of its pods are Ready and %d are required", w.available, t.keeps(w)))
+		why := fmt.Sprintf("%d of its pods are Ready and %d are required", w.available, t.keeps(w))
+		t.obstruct(q, "", why)
+		t.verdict(q, p.move, "waits: "+why)
 		return false, false
 	}
 	ok, costs, why := q.admits()
 	if !ok {
+		t.obstruct(q, "", why)
 		t.verdict(q, p.move, "waits: "+why)
 		return false, false
 	}
@@ -505,6 +528,9 @@ func (t *turn) ordered(w *workload, p plan, pods []*pod) {
 		return
 	}
 	if why := t.unreadyElsewhere(w); why != "" {
+		if len(pods) > 0 {
+			t.obstruct(pods[0], "", why)
+		}
 		t.verdicts(pods, MoveOrdered, why)
 		return
 	}

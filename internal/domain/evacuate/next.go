@@ -28,8 +28,10 @@ func Next(in Input) Pass {
 	t.look()
 	t.restore()
 	t.receive()
+	t.prepull()
 	t.cordon()
 	t.plan()
+	t.balance()
 	t.canary()
 	t.moveAll()
 	t.judge()
@@ -58,6 +60,15 @@ type turn struct {
 	steps    map[*workload]int
 	// failing are pods that fail where they are, in a rollout that is not settled.
 	failing []*pod
+	// gates says, by leaving node, why its pods wait for load balancers; opening
+	// are the workloads that need not wait.
+	gates   map[string]string
+	opening map[string]bool
+	// imageSizes are those that the leaving nodes report.
+	imageSizes map[string]int64
+	alike      []*pod // one pod of each kind that may need its images elsewhere
+	// obstacles are what kept pods from moving in this pass.
+	obstacles []obstacle
 }
 
 // trouble is a pod, or a workload, that does not come back.
@@ -186,6 +197,7 @@ func (t *turn) look() {
 	t.room = t.newRoom()
 	for _, key := range sortedKeys(t.workloads) {
 		w := t.workloads[key]
+		t.bookComing(w)
 		if _, ok := t.mem.Acted[key]; !ok && (t.oursRolling(w) || w.raised()) {
 			move := MoveRoll
 			if w.raised() {
@@ -222,6 +234,25 @@ func (t *turn) look() {
 			for _, p := range w.leave {
 				t.place(p) // the rest of a restart has its room already
 			}
+		}
+	}
+}
+
+// bookComing books room for the pods of a workload that are on no node yet, and
+// for those that its controller has yet to make.
+func (t *turn) bookComing(w *workload) {
+	if w.Kind == fleet.DaemonSet || w.Kind == fleet.Job || len(w.pods) == 0 {
+		return
+	}
+	there := len(w.leave) + len(w.stay)
+	for _, p := range w.stay {
+		if p.Node == "" {
+			t.place(p)
+		}
+	}
+	if _, acted := t.mem.Acted[w.key]; acted && w.Kind != fleet.Other {
+		for range min(int(w.Replicas)-there, len(w.pods)) {
+			t.place(w.pods[0])
 		}
 	}
 }
@@ -341,6 +372,9 @@ func (t *turn) receive() {
 		if tainted(n) {
 			t.do(Action{Kind: RemoveTaint, Node: name, UID: n.UID, Reason: "pods are to move here"}, Sent{})
 		}
+		if oursExcluded(n) {
+			t.do(Action{Kind: IncludeLB, Node: name, UID: n.UID, Reason: "pods are to move here"}, Sent{})
+		}
 	}
 	for name := range t.leaving {
 		if n := t.nodes[name]; n != nil && n.Unschedulable && n.Annotations[fleet.MarkCordoned] != "" {
@@ -368,7 +402,7 @@ func (t *turn) cordon() {
 		return
 	}
 	closing, refused := 0, ""
-	for _, name := range sortedKeys(t.leaving) {
+	for _, name := range slices.Concat(sortedKeys(t.leaving), sortedKeys(t.closing)) {
 		n := t.nodes[name]
 		if n == nil || n.Unschedulable {
 			continue

@@ -17,6 +17,9 @@ type Input struct {
 	// cordoned before all of them are capacity in fact. With none, every other
 	// schedulable node counts, and one is enough to start.
 	Receiving []string
+	// Closing are nodes that are emptied after the leaving ones, and closed with
+	// them, so that no pod moves there only to move again.
+	Closing []string
 	// Later are nodes whose turn comes later: they get a soft taint, so that a
 	// pod moves once.
 	Later []string
@@ -111,9 +114,14 @@ type Pass struct {
 	Reason   string    `json:"reason"`
 	// Total pods were to be moved, Moved of them have left, and InMotion pods
 	// of the cluster are moving or being started.
-	Total    int             `json:"total"`
-	Moved    int             `json:"moved"`
-	InMotion int             `json:"inMotion"`
+	Total    int `json:"total"`
+	Moved    int `json:"moved"`
+	InMotion int `json:"inMotion"`
+	// NotBack are workloads that were moved and, for longer than a start may
+	// take, do not come back: the health gate between waves has failed.
+	NotBack []string `json:"notBack,omitempty"`
+	// Pulled is how far images were pulled beforehand; nil when none are.
+	Pulled   *Pulled         `json:"pulled,omitempty"`
 	Memory   Memory          `json:"memory"`
 	Findings []fleet.Finding `json:"findings,omitempty"`
 }
@@ -136,6 +144,10 @@ type Memory struct {
 	Evicted map[string]time.Time `json:"evicted,omitempty"`
 	// Refusals hold what the API said no to, by action, and when to ask again.
 	Refusals map[string]Refusal `json:"refusals,omitempty"`
+	// Balancing is what is remembered of external load balancers.
+	Balancing Balancing `json:"balancing,omitzero"`
+	// Pulling is what is remembered of images that were pulled beforehand.
+	Pulling Pulling `json:"pulling,omitzero"`
 	// Sent are the actions of the pass, to match Outcomes with.
 	Sent []Sent `json:"sent,omitempty"`
 }

@@ -1,6 +1,7 @@
 package evacuate
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ type scene struct {
 	accept  []string
 	stay    int // pods of it that are on node "other"
 	dying   bool
+	onNode  map[string]string // annotations of the old node
 }
 
 func (s scene) input() Input {
@@ -27,6 +29,7 @@ func (s scene) input() Input {
 	}
 	old := zone("old", "1")
 	old.Unschedulable, old.Annotations[fleet.MarkCordoned] = true, "r1"
+	maps.Copy(old.Annotations, s.onNode)
 	for i := range s.stay {
 		s.pods[i].Node = "other"
 	}
@@ -83,6 +86,20 @@ func TestChoice(t *testing.T) {
 		return func(w *fleet.Workload) {
 			w.Scaler = &fleet.Scaler{Kind: kind, Name: "app", Min: w.Replicas, Max: most}
 		}
+	}
+	node := func(key, value string) change {
+		return func(s *scene) { s.onNode = map[string]string{key: value} }
+	}
+	budgets := func(f func(*fleet.Budget)) change {
+		return func(s *scene) {
+			for i := range s.budgets {
+				f(&s.budgets[i])
+			}
+		}
+	}
+	unready := func(s *scene) { s.pods[len(s.pods)-1].Ready = false }
+	ready := func(n int32) func(*fleet.Workload) {
+		return func(w *fleet.Workload) { w.Ready, w.Available = n, n }
 	}
 	recreate := func(w *fleet.Workload) { w.Strategy = "Recreate" }
 	managed := func(w *fleet.Workload) { w.Manager = "flux" }
@@ -163,6 +180,34 @@ func TestChoice(t *testing.T) {
 		{"marked wait-completed", []change{workload(fleet.Other, 1), pod(func(p *fleet.Pod) {
 			p.Labels["cluster.x-k8s.io/drain"] = "wait-completed"
 		})}, MoveWait, "", "", 0, nil},
+		{"marked drain: skip", []change{workload(fleet.Deployment, 2), pod(func(p *fleet.Pod) { p.Labels["cluster.x-k8s.io/drain"] = "skip" })}, MoveRefuse, "pod-do-not-disrupt", "", 0, nil},
+		{"marked, and its disruption accepted", []change{workload(fleet.Deployment, 2), pod(func(p *fleet.Pod) {
+			p.Annotations = map[string]string{"karpenter.sh/do-not-disrupt": "true"}
+		}), accept("pod-do-not-disrupt Deployment/shop/app")}, MoveRoll, "", Roll, 0, nil},
+		{"on a node that Karpenter must not disrupt", []change{workload(fleet.Deployment, 2), node("karpenter.sh/do-not-disrupt", "true")}, MoveRefuse, "pod-do-not-disrupt", "", 0, nil},
+		{"on a node that Gardener preserves", []change{workload(fleet.Deployment, 2), node("node.machine.sapcloud.io/preserve", "now")}, MoveRefuse, "pod-do-not-disrupt", "", 0, nil},
+		{"on a node that Gardener preserves once it fails", []change{workload(fleet.Deployment, 2), node("node.machine.sapcloud.io/preserve", "when-failed")}, MoveRoll, "", Roll, 0, nil},
+
+		{"an OnDelete StatefulSet goes one by one", []change{workload(fleet.StatefulSet, 3, func(w *fleet.Workload) { w.Strategy, w.Updated = "OnDelete", 1 }), budget("", "1")}, MoveOrdered, "", Evict, 0, nil},
+		{"an OnDelete StatefulSet cannot be restarted, accepted in vain", []change{workload(fleet.StatefulSet, 3, func(w *fleet.Workload) { w.Strategy = "OnDelete" }), budget("3", ""), accept("StatefulSet/shop/app")}, MoveBlocked, "workload-outage-unavoidable", "", 0, nil},
+		{"a partitioned StatefulSet within its budget", []change{workload(fleet.StatefulSet, 3, func(w *fleet.Workload) { w.Partition, w.Updated = 2, 1 }), budget("", "1")}, MoveOrdered, "", Evict, 0, nil},
+		{"a disk that is still attached elsewhere holds the next one up", []change{workload(fleet.StatefulSet, 2), stay(1), volume(fleet.Claim{ReadWriteOnce: true, AttachedTo: []string{"old"}}), budget("", "1")}, MoveOrdered, "", "", 0, nil},
+
+		{"an unready pod, and the budget lets it go always", []change{workload(fleet.ReplicaSet, 4, ready(3)), stay(1), unready, budget("3", ""), budgets(func(b *fleet.Budget) {
+			b.AlwaysAllowUnhealthy, b.CurrentHealthy, b.DisruptionsAllowed = true, 3, 0
+		})}, MoveEvict, "", Evict, 0, nil},
+		{"an unready pod, and the budget counts it", []change{workload(fleet.ReplicaSet, 4, ready(2)), stay(1), unready, budget("3", ""), budgets(func(b *fleet.Budget) {
+			b.CurrentHealthy, b.DisruptionsAllowed = 2, 0
+		})}, MoveEvict, "", "", 0, nil},
+		{"an unready pod, and the budget is met without it", []change{workload(fleet.ReplicaSet, 4, ready(3)), stay(1), unready, budget("3", ""), budgets(func(b *fleet.Budget) {
+			b.CurrentHealthy, b.DisruptionsAllowed = 3, 0
+		})}, MoveEvict, "", Evict, 0, nil},
+		{"a budget whose status is stale is waited for", []change{workload(fleet.ReplicaSet, 4), stay(2), budget("", "1"), budgets(func(b *fleet.Budget) { b.Fresh = false })}, MoveEvict, "", "", 0, nil},
+		{"a budget whose selector cannot be read allows nothing", []change{workload(fleet.ReplicaSet, 4), stay(2), budget("", "1"), budgets(func(b *fleet.Budget) { b.Selector = "app in (" })}, MoveBlocked, "budget-allows-none", "", 0, nil},
+		{"a budget that selects everything in the namespace", []change{workload(fleet.ReplicaSet, 4), stay(2), budget("", "1"), budgets(func(b *fleet.Budget) { b.Selector = "" })}, MoveEvict, "", Evict, 0, nil},
+		{"a budget that selects nothing", []change{workload(fleet.ReplicaSet, 4), stay(2), budget("4", ""), budgets(func(b *fleet.Budget) { b.SelectsNothing = true })}, MoveEvict, "", Evict, 0, nil},
+		{"in the middle of a rollout of its own", []change{workload(fleet.Deployment, 4, func(w *fleet.Workload) { w.Updated = 2 })}, MoveRoll, "", "", 0, nil},
+
 		{"a namespace that is being deleted", []change{workload(fleet.Deployment, 1), func(s *scene) { s.dying = true }}, MoveWait, "", "", 0, nil},
 
 		{"a bare pod", []change{workload(fleet.Deployment, 1), pod(func(p *fleet.Pod) { p.Workload = "" })}, MoveRefuse, "pod-bare", "", 0, nil},
@@ -196,8 +241,8 @@ func TestChoice(t *testing.T) {
 			ids := make([]string, 0, len(findings))
 			for _, f := range findings {
 				ids = append(ids, f.ID)
-				if f.Object == "" || f.What == "" || f.Remedy == "" {
-					t.Errorf("a finding without object, what or remedy: %+v", f)
+				if f.Object == "" || f.What == "" || len(strings.Split(f.Remedy, "; or ")) < 3 {
+					t.Errorf("a finding without object, what or three remedies: %+v", f)
 				}
 			}
 			if got := strings.Join(slices.Compact(ids), " "); got != tt.finding {

@@ -42,7 +42,7 @@ func (wd *world) refuseBare(p *pod) (refusal, []fleet.Finding, bool) {
 		ID: "pod-bare", Severity: fleet.Blocker, Object: p.object(),
 		What:   "pod " + p.key + " " + what + ": once evicted it does not come back",
 		Why:    "it is on node " + p.Node + ", which is to be emptied",
-		Remedy: "give it a controller, delete it, accept its loss, or set evacuation.barePods: evict",
+		Remedy: remedies("give it a controller", "delete it", "accept its loss, or set evacuation.barePods: evict"),
 	}
 	if wd.in.Policy.BarePods == policyEvict || wd.in.accepted("pod-bare", p.object()) {
 		f.Severity = fleet.Warning
@@ -65,6 +65,16 @@ func (wd *world) refuseMarked(p *pod) (refusal, []fleet.Finding, bool) {
 	case p.Labels["cluster.x-k8s.io/drain"] == "wait-completed":
 		mark, wait = "cluster.x-k8s.io/drain: wait-completed", true
 	}
+	if n := wd.nodes[p.Node]; mark == "" && n != nil {
+		// The same said of a whole node: by Karpenter, and by Gardener's machine
+		// controller, which keeps such a node for its owner to look at.
+		switch {
+		case n.Annotations["karpenter.sh/do-not-disrupt"] == "true":
+			mark = `karpenter.sh/do-not-disrupt: "true" on its node ` + p.Node
+		case n.Annotations["node.machine.sapcloud.io/preserve"] == "now":
+			mark = "node.machine.sapcloud.io/preserve: now on its node " + p.Node
+		}
+	}
 	if mark == "" || wd.in.accepted("pod-do-not-disrupt", p.object()) {
 		return refusal{}, nil, false
 	}
@@ -75,7 +85,7 @@ func (wd *world) refuseMarked(p *pod) (refusal, []fleet.Finding, bool) {
 		ID: "pod-do-not-disrupt", Severity: fleet.Blocker, Object: p.object(),
 		What:   "pod " + p.key + " is marked " + mark,
 		Why:    "it is on node " + p.Node + ", which is to be emptied",
-		Remedy: "remove the mark, or accept its disruption",
+		Remedy: remedies("remove the mark", "wait until its owner is done with it", "accept its disruption"),
 	}
 	return refusal{move: MoveRefuse, reason: "is marked " + mark}, []fleet.Finding{f}, true
 }
@@ -98,7 +108,7 @@ func (wd *world) refuseJob(p *pod) (refusal, []fleet.Finding, bool) {
 	f := fleet.Finding{
 		ID: "job-running", Severity: fleet.Info, Object: p.object(),
 		What:   "pod " + p.key + " runs a Job: it is waited for, at most " + wait.String() + deadline,
-		Remedy: "let the Job end before the window, or set evacuation.jobWait and evacuation.jobsAfter",
+		Remedy: remedies("let the Job end before the window", "suspend its CronJob meanwhile", "set evacuation.jobWait and evacuation.jobsAfter"),
 	}
 	if wd.now.Before(until) {
 		return refusal{
@@ -114,7 +124,7 @@ func (wd *world) refuseJob(p *pod) (refusal, []fleet.Finding, bool) {
 	f.Severity = fleet.Blocker
 	f.What = "pod " + p.key + " still runs a Job after " + wait.String() + deadline
 	f.Why = "it is on node " + p.Node + ", which is to be emptied"
-	f.Remedy = "wait for the Job, delete it, or set evacuation.jobsAfter: evict"
+	f.Remedy = remedies("wait for the Job", "delete it", "set evacuation.jobsAfter: evict")
 	return refusal{
 		move:   MoveRefuse,
 		reason: "still runs a Job after " + wait.String() + deadline + " (evacuation.jobsAfter: refuse)",
@@ -131,7 +141,7 @@ func (wd *world) refuseLocalData(p *pod) (refusal, []fleet.Finding, bool) {
 		ID: "pod-local-data", Severity: fleet.Blocker, Object: p.object(),
 		What:   "pod " + p.key + " keeps data on its node: " + data,
 		Why:    "that data is lost when the pod moves",
-		Remedy: "move the data to a volume claim, accept its loss, or set evacuation.localData: evict",
+		Remedy: remedies("move the data to a volume claim", "accept its loss", "set evacuation.localData: evict"),
 	}
 	return refusal{move: MoveRefuse, reason: "its data on the node (" + data + ") would be lost (evacuation.localData: refuse)"}, []fleet.Finding{f}, true
 }
@@ -148,7 +158,7 @@ func (wd *world) refuseLocalVolume(p *pod) (refusal, []fleet.Finding, bool) {
 			ID: "pod-local-volume", Severity: fleet.Blocker, Object: p.object(),
 			What:   "pod " + p.key + ": " + why,
 			Why:    "it can run on no other node",
-			Remedy: "copy the data to a volume that can be attached elsewhere, or delete the claim so that it starts empty",
+			Remedy: remedies("copy the data to a volume that can be attached elsewhere", "delete the claim so that it starts empty", "leave this node out of the pool that is replaced"),
 		}}, true
 	}
 	return refusal{}, nil, false

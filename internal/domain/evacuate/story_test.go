@@ -26,6 +26,8 @@ type run struct {
 	story *strings.Builder
 	// before is called ahead of every pass and may change the world or the input.
 	before func(pass int, r *run)
+	// enough, when set, ends a drive early.
+	enough func(Pass) bool
 	last   string
 	ticks  [2]int // seconds between passes
 }
@@ -56,7 +58,7 @@ func (r *run) drive(until ...Status) Pass {
 		}
 		r.checkPass(pass)
 		r.tell(pass)
-		if slices.Contains(until, pass.Status) {
+		if slices.Contains(until, pass.Status) || r.enough != nil && r.enough(pass) {
 			return pass
 		}
 		if k.now.After(deadline) {
@@ -107,6 +109,11 @@ func (r *run) checkPass(p Pass) {
 	}
 	if len(want) > 0 {
 		r.k.t.Fatalf("pods without verdict: %v", sortedKeys(want))
+	}
+	for _, f := range p.Findings {
+		if f.Severity != fleet.Info && len(strings.Split(f.Remedy, "; or ")) < 3 {
+			r.k.t.Fatalf("a finding with fewer than three remedies: %+v", f)
+		}
 	}
 	for _, a := range p.Actions {
 		if a.Reason == "" || a.UID == "" {

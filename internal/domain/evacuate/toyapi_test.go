@@ -24,6 +24,11 @@ func (k *toyKube) do(rollout string, a Action) Outcome {
 	switch a.Kind {
 	case Cordon, Uncordon, SoftTaint, RemoveTaint, ExcludeLB, IncludeLB:
 		return k.doNode(rollout, a)
+	case PrePull:
+		return k.doPrePull(a)
+	case EndPull:
+		k.pods = slices.DeleteFunc(k.pods, func(p *toyPod) bool { return p.UID == a.UID && Puller(&p.Pod) })
+		return Outcome{Result: Done}
 	case Evict:
 		return k.doEvict(a)
 	case PreferDelete, ForgetCost:

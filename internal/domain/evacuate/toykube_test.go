@@ -42,8 +42,14 @@ type toyKube struct {
 	// onLeaving counts the pods of workloads that have to move.
 	onLeaving map[string]int
 	// refusals counts evictions that the API refused.
-	refusals int
-	evicted  int
+	refusals  int
+	evicted   int
+	balancers []*toyBalancer
+	// pullTakes is how many seconds an image takes to be pulled, negative for one
+	// that is not to be had; pulling is when it is there, by node and image.
+	pullTakes map[string]int
+	pulling   map[string]time.Time
+	slowest   time.Duration // from a pod's binding to its being Ready
 	// refuse, when set, makes the API refuse an action with a message.
 	refuse func(Action) string
 }
@@ -65,10 +71,11 @@ type toyWorkload struct {
 	sets     map[int]int // revision → wanted, for Deployments
 	template toyTemplate
 	token    string
-	load     int32 // what its autoscaler would want
-	runs     int   // seconds that a Job's pod runs
-	breaks   bool  // pods of new revisions never become Ready
-	replaced int   // pods made since the evacuation began
+	load     int32  // what its autoscaler would want
+	runs     int    // seconds that a Job's pod runs
+	breaks   bool   // pods of new revisions never become Ready
+	onlyOn   string // a DaemonSet's pool; "" for all
+	replaced int    // pods made since the evacuation began
 }
 
 type toyTemplate struct {
@@ -78,6 +85,8 @@ type toyTemplate struct {
 	selector     map[string]string
 	localData    []string
 	volume       bool // one claim per ordinal (StatefulSet) or one for all (Deployment)
+	image        string
+	secret       string
 	antiAffinity bool // not two on one node
 	spread       bool // maxSkew 1 over zones
 	tolerates    string
@@ -351,6 +360,7 @@ func (k *toyKube) tick() {
 		c.run()
 		k.check(c.name)
 	}
+	k.send()
 }
 
 func (k *toyKube) newPod(w *toyWorkload, name string, rev int) *toyPod {
@@ -359,7 +369,7 @@ func (k *toyKube) newPod(w *toyWorkload, name string, rev int) *toyPod {
 			Namespace: w.Namespace, Name: name, UID: k.uid(), Workload: w.Key(), Phase: "Pending",
 			Labels: w.template.labels, Annotations: maps.Clone(w.template.annotations), CreatedAt: k.now, GraceSeconds: 30,
 			LocalData: w.template.localData, NodeSelector: w.template.selector,
-			Requests: w.template.requests, Revision: strconv.Itoa(rev),
+			Requests: w.template.requests, Revision: strconv.Itoa(rev), Images: w.template.images(), PullSecrets: w.template.secrets(),
 		},
 		w: w, rev: rev, readyIn: k.between(w.template.start), made: k.floor != nil,
 	}
@@ -629,7 +639,7 @@ func (k *toyKube) daemonSets() {
 			}
 		}
 		for _, n := range k.nodes {
-			if !on[n.Name] {
+			if !on[n.Name] && (w.onlyOn == "" || n.Pool == w.onlyOn) {
 				p := k.newPod(w, fmt.Sprintf("%s-%04d", w.Name, k.serial+1), 1)
 				p.Node, p.boundAt = n.Name, k.now
 			}
@@ -827,7 +837,15 @@ func (k *toyKube) kubelets() {
 			}
 			continue
 		}
+		if Puller(&p.Pod) {
+			k.pullFor(p)
+			continue
+		}
 		if p.Ready || p.Finished() || p.w == nil {
+			continue
+		}
+		if image := p.w.template.image; image != "" && !k.pulled(node, image) {
+			p.boundAt = k.now
 			continue
 		}
 		mounted := true
@@ -848,6 +866,9 @@ func (k *toyKube) kubelets() {
 		}
 		if k.now.Sub(p.boundAt) >= time.Duration(p.readyIn)*time.Second {
 			p.Phase, p.Ready, p.ReadySince = "Running", true, k.now
+			if p.made {
+				k.slowest = max(k.slowest, k.now.Sub(p.CreatedAt))
+			}
 			p.WaitingReason = ""
 		}
 	}
@@ -858,12 +879,12 @@ func (k *toyKube) snapshot() fleet.Snapshot {
 	s := fleet.Snapshot{TakenAt: k.now}
 	for _, n := range k.nodes {
 		c := *n
-		c.Annotations, c.Labels, c.Taints = maps.Clone(n.Annotations), maps.Clone(n.Labels), slices.Clone(n.Taints)
+		c.Annotations, c.Labels, c.Taints, c.Images = maps.Clone(n.Annotations), maps.Clone(n.Labels), slices.Clone(n.Taints), maps.Clone(n.Images)
 		s.Nodes = append(s.Nodes, c)
 	}
 	for _, p := range k.pods {
 		c := p.Pod
-		c.Annotations = maps.Clone(p.Annotations)
+		c.Annotations, c.Pulls = maps.Clone(p.Annotations), slices.Clone(p.Pulls)
 		s.Pods = append(s.Pods, c)
 	}
 	for _, w := range k.workloads {
@@ -885,6 +906,13 @@ func (k *toyKube) snapshot() fleet.Snapshot {
 			c.AttachedTo = []string{at}
 		}
 		s.Claims = append(s.Claims, c)
+	}
+	for _, b := range k.balancers {
+		lb := fleet.LoadBalancer{Namespace: "shop", Name: b.name, Local: b.local}
+		if b.local {
+			lb.Endpoints = k.endpoints(b)
+		}
+		s.LoadBalancers = append(s.LoadBalancers, lb)
 	}
 	k.rng.Shuffle(len(s.Pods), func(i, j int) { s.Pods[i], s.Pods[j] = s.Pods[j], s.Pods[i] })
 	k.rng.Shuffle(len(s.Workloads), func(i, j int) { s.Workloads[i], s.Workloads[j] = s.Workloads[j], s.Workloads[i] })

@@ -39,6 +39,9 @@ func Undo(s fleet.Snapshot, nodes []string, rollout string) (actions []Action, w
 	}
 	for i := range s.Pods {
 		p := &s.Pods[i]
+		if Puller(p) && chosen(p.Node) && p.DeletedAt.IsZero() {
+			actions = append(actions, Action{Kind: EndPull, Pod: p.Key(), UID: p.UID, Reason: "images need not be pulled any more"})
+		}
 		if _, ok := p.Annotations[fleet.MarkDeletionCost]; ok && chosen(p.Node) && p.DeletedAt.IsZero() {
 			actions = append(actions, Action{Kind: ForgetCost, Pod: p.Key(), UID: p.UID, Workload: p.Workload, Reason: "a scale-down need not prefer it any more"})
 		}
@@ -54,7 +57,7 @@ func Undo(s fleet.Snapshot, nodes []string, rollout string) (actions []Action, w
 		if tainted(n) {
 			actions = append(actions, Action{Kind: RemoveTaint, Node: name, UID: n.UID, Reason: "its turn does not come any more"})
 		}
-		if n.Labels[ExcludeLBLabel] == ExcludeLBValue {
+		if oursExcluded(n) {
 			actions = append(actions, Action{Kind: IncludeLB, Node: name, UID: n.UID, Reason: "it goes back behind load balancers"})
 		}
 	}

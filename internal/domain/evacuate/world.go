@@ -20,6 +20,9 @@ type world struct {
 	leaving   map[string]bool
 	receiving map[string]bool
 	later     map[string]bool
+	closing   map[string]bool
+	// behind counts the pods on closing nodes that have to go later.
+	behind    int
 	workloads map[string]*workload
 	budgets   []*budget
 	claims    map[string]*fleet.Claim
@@ -28,8 +31,9 @@ type world struct {
 	// included, sorted by node and name.
 	moving []*pod
 	// pods counts the cluster's pods that an evacuation could move.
-	pods int
-	room *room
+	pods      int
+	room      *room
+	balancers balancers
 }
 
 // pod is a pod with what is known of it through others.
@@ -71,6 +75,7 @@ func newWorld(in Input) *world {
 		leaving:   set(in.Leaving),
 		receiving: set(in.Receiving),
 		later:     set(in.Later),
+		closing:   set(in.Closing),
 		workloads: make(map[string]*workload, len(in.Snapshot.Workloads)),
 		claims:    make(map[string]*fleet.Claim, len(in.Snapshot.Claims)),
 		dying:     set(in.Snapshot.TerminatingNamespaces),
@@ -105,13 +110,34 @@ func newWorld(in Input) *world {
 			b.base += selected
 		}
 	}
+	for _, b := range wd.budgets {
+		wd.capShared(b)
+	}
 	for _, w := range wd.workloads {
 		slices.SortFunc(w.budgets, func(a, b *budget) int { return cmp.Compare(a.Key(), b.Key()) })
 	}
 	slices.SortFunc(wd.moving, func(a, b *pod) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.key, b.key))
 	})
+	wd.balancers = wd.newBalancers()
 	return wd
+}
+
+// capShared keeps what a surge or a restart of one workload adds to a budget from
+// being spent on another: once those pods are gone again, less would be left than
+// the budget wants.
+func (wd *world) capShared(b *budget) {
+	if !b.shared() || b.unreadable != "" || b.allowsAt(0) < 1 {
+		return
+	}
+	extra := 0
+	for key := range b.selected {
+		if w := wd.workloads[key]; w != nil && w.Kind != fleet.Other && w.Kind != fleet.Job {
+			extra += max(0, len(w.leave)+len(w.stay)-w.base)
+		}
+	}
+	// Its status may be older than what its pods say.
+	b.left = max(0, min(b.left, min(int(b.CurrentHealthy), b.ready)-extra-b.desired(b.base)))
 }
 
 // indexBudgets parses the budgets, by namespace.
@@ -133,8 +159,8 @@ func (wd *world) indexBudgets() map[string][]*budget {
 func (wd *world) indexPods(budgets map[string][]*budget) {
 	for i := range wd.in.Snapshot.Pods {
 		fp := &wd.in.Snapshot.Pods[i]
-		if fp.Finished() || fp.Mirror {
-			continue // the first need nothing any more, the others are their kubelet's
+		if fp.Finished() || fp.Mirror || Puller(fp) {
+			continue // the first need nothing any more, the next are their kubelet's, the last ours
 		}
 		p := &pod{Pod: fp, key: fp.Key(), leaving: wd.leaving[fp.Node], gone: !fp.DeletedAt.IsZero()}
 		if at, ok := wd.in.Memory.Evicted[fp.UID]; ok && wd.now.Sub(at) < staleAfter {
@@ -153,14 +179,20 @@ func (wd *world) indexPods(budgets map[string][]*budget) {
 			if b.selector.Matches(labels.Set(fp.Labels)) {
 				p.budgets = append(p.budgets, b)
 				b.selected[fp.Workload]++
+				if fp.Ready && !p.gone {
+					b.ready++
+				}
 			}
 		}
 		if !p.counts() {
 			continue
 		}
 		wd.pods++
-		if p.leaving {
+		switch {
+		case p.leaving:
 			wd.moving = append(wd.moving, p)
+		case wd.closing[p.Node]:
+			wd.behind++
 		}
 	}
 }

@@ -9,12 +9,13 @@ import (
 // Snapshot is what one look at a cluster's API server found. Everything a
 // decision about its pods needs is in it; nothing else may be asked for.
 type Snapshot struct {
-	TakenAt   time.Time  `json:"takenAt"`
-	Nodes     []Node     `json:"nodes"`
-	Pods      []Pod      `json:"pods"`
-	Workloads []Workload `json:"workloads"`
-	Budgets   []Budget   `json:"budgets"`
-	Claims    []Claim    `json:"claims,omitempty"`
+	TakenAt       time.Time      `json:"takenAt"`
+	Nodes         []Node         `json:"nodes"`
+	Pods          []Pod          `json:"pods"`
+	Workloads     []Workload     `json:"workloads"`
+	Budgets       []Budget       `json:"budgets"`
+	Claims        []Claim        `json:"claims,omitempty"`
+	LoadBalancers []LoadBalancer `json:"loadBalancers,omitempty"`
 	// TerminatingNamespaces refuse evictions and new pods.
 	TerminatingNamespaces []string `json:"terminatingNamespaces,omitempty"`
 }
@@ -36,6 +37,9 @@ type Node struct {
 	Taints        []Taint           `json:"taints,omitempty"`
 	Allocatable   Resources         `json:"allocatable"`
 	CreatedAt     time.Time         `json:"createdAt"`
+	// Images are those that the node says it has, by name with registry and tag,
+	// in bytes. Kubelets name their largest ones only.
+	Images map[string]int64 `json:"images,omitempty"`
 }
 
 // Taint is a node taint.
@@ -74,12 +78,23 @@ type Pod struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	Priority     int32             `json:"priority,omitempty"`
 	Requests     Resources         `json:"requests"`
+	Images       []string          `json:"images,omitempty"` // of its containers, as they name them, sorted
+	PullSecrets  []string          `json:"pullSecrets,omitempty"`
+	// Pulls, of a pod that Liftlock made to pull images, say how far it is.
+	Pulls []Pull `json:"pulls,omitempty"`
 	// Revision is the pod-template-hash or controller-revision-hash.
 	Revision string `json:"revision,omitempty"`
 	// Unschedulable is the scheduler's message while it finds no node.
 	Unschedulable string `json:"unschedulable,omitempty"`
 	// WaitingReason is why a container does not run (CrashLoopBackOff, ImagePullBackOff …).
 	WaitingReason string `json:"waitingReason,omitempty"`
+}
+
+// Pull is one image that a pod of ours pulls.
+type Pull struct {
+	Image  string `json:"image"`
+	Done   bool   `json:"done,omitempty"`
+	Failed string `json:"failed,omitempty"` // why it cannot be pulled
 }
 
 // Key is "namespace/name".
@@ -180,6 +195,27 @@ type Claim struct {
 	AttachedTo    []string `json:"attachedTo,omitempty"`    // nodes it is attached to now
 }
 
+// LoadBalancer is a Service of type LoadBalancer.
+type LoadBalancer struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Local: externalTrafficPolicy Local. What comes in at a node without a Ready
+	// endpoint of its own is dropped; otherwise every node passes it on.
+	Local bool `json:"local,omitempty"`
+	// Endpoints are those of a Local one; the others' do not matter.
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+}
+
+// Key is "namespace/name".
+func (l *LoadBalancer) Key() string { return l.Namespace + "/" + l.Name }
+
+// Endpoint is one pod behind a Service.
+type Endpoint struct {
+	Node  string `json:"node"`
+	Pod   string `json:"pod,omitempty"` // its name, in the Service's namespace
+	Ready bool   `json:"ready"`
+}
+
 // Marks that Liftlock leaves on what it touches, so that its own changes, and
 // only those, can be undone by whoever takes up the work.
 const (
@@ -195,6 +231,8 @@ const (
 	MarkScalerMin = "liftlock.dev/min-replicas-before"
 	// MarkDeletionCost on a pod: set when Liftlock wrote controller.kubernetes.io/pod-deletion-cost.
 	MarkDeletionCost = "liftlock.dev/deletion-cost"
+	// MarkPrePull is a label on pods that only pull images: value is the rollout.
+	MarkPrePull = "liftlock.dev/prepull"
 	// TaintLeaving is the soft taint (PreferNoSchedule) on nodes whose turn comes later.
 	TaintLeaving = "liftlock.dev/leaving"
 )

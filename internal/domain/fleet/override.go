@@ -21,6 +21,7 @@ type NodeChanges struct {
 	Soak          *time.Duration    `json:"soak,omitempty"`
 	Pace          PaceChanges       `json:"pace,omitzero"`
 	Evacuation    EvacuationChanges `json:"evacuation,omitzero"`
+	ExtraNodes    *Amount0          `json:"extraNodes,omitempty"`
 	MaxSurge      *string           `json:"maxSurge,omitempty"`
 	RequireBackup *time.Duration    `json:"requireBackup,omitempty"`
 	BackupFile    *string           `json:"backupFile,omitempty"`
@@ -41,6 +42,17 @@ type EvacuationChanges struct {
 	JobsAfter *string        `json:"jobsAfter,omitempty"`
 	MaxSurge  *Amount        `json:"maxSurge,omitempty"`
 	Timeout   *time.Duration `json:"timeout,omitempty"`
+
+	OnFailure          *OnFailure     `json:"onFailure,omitempty"`
+	LoadBalancerSettle *time.Duration `json:"loadBalancerSettle,omitempty"`
+	PrePull            PrePullChanges `json:"prePull,omitzero"`
+}
+
+// PrePullChanges is a PrePull of which only some fields are given.
+type PrePullChanges struct {
+	Images    *PrePullImages `json:"images,omitempty"`
+	Threshold *int64         `json:"threshold,omitempty"`
+	Timeout   *time.Duration `json:"timeout,omitempty"`
 }
 
 // With returns the policy with changes applied.
@@ -60,6 +72,12 @@ func (p NodePolicy) With(c NodeChanges) NodePolicy {
 	set(&p.Evacuation.JobsAfter, c.Evacuation.JobsAfter)
 	set(&p.Evacuation.MaxSurge, c.Evacuation.MaxSurge)
 	set(&p.Evacuation.Timeout, c.Evacuation.Timeout)
+	set(&p.Evacuation.PrePull.Images, c.Evacuation.PrePull.Images)
+	set(&p.Evacuation.PrePull.Threshold, c.Evacuation.PrePull.Threshold)
+	set(&p.Evacuation.PrePull.Timeout, c.Evacuation.PrePull.Timeout)
+	set(&p.Evacuation.OnFailure, c.Evacuation.OnFailure)
+	set(&p.Evacuation.LoadBalancerSettle, c.Evacuation.LoadBalancerSettle)
+	set(&p.ExtraNodes, c.ExtraNodes)
 	set(&p.MaxSurge, c.MaxSurge)
 	set(&p.RequireBackup, c.RequireBackup)
 	set(&p.BackupFile, c.BackupFile)

@@ -220,7 +220,10 @@ type NodePolicy struct {
 	Soak       time.Duration    `json:"soak,omitempty"`       // between a pool's move and the deletion of its old nodes
 	Pace       Pace             `json:"pace"`
 	Evacuation EvacuationPolicy `json:"evacuation"`
-	MaxSurge   string           `json:"maxSurge,omitempty"` // for inPlace: the provider's surge ("33%", "5")
+	// ExtraNodes is how many nodes more than the pool has may exist while
+	// blueGreen replaces it; none means as many as the pool has.
+	ExtraNodes Amount0 `json:"extraNodes,omitzero"`
+	MaxSurge   string  `json:"maxSurge,omitempty"` // for inPlace: the provider's surge ("33%", "5")
 	// RequireBackup, when not zero, wants a backup at most that old before a point of no return.
 	RequireBackup time.Duration `json:"requireBackup,omitempty"`
 	BackupFile    string        `json:"backupFile,omitempty"` // a file whose modification time is the newest backup's
@@ -241,7 +244,41 @@ type EvacuationPolicy struct {
 	JobsAfter string        `json:"jobsAfter"` // refuse, evict: what happens after JobWait
 	MaxSurge  Amount        `json:"maxSurge"`  // how far a workload may be raised above its replicas
 	Timeout   time.Duration `json:"timeout"`   // a pool whose pods do not move for that long fails
+	// OnFailure is what happens when what moved does not come back, or nothing
+	// moves for Timeout: wait (for a person; a pool that timed out fails) or
+	// rollback.
+	OnFailure OnFailure `json:"onFailure,omitempty"`
+	// LoadBalancerSettle is how long external load balancers get to notice new
+	// nodes, and nodes that were taken out; zero leaves all nodes in.
+	LoadBalancerSettle time.Duration `json:"loadBalancerSettle,omitempty"`
+	PrePull            PrePull       `json:"prePull,omitzero"`
 }
+
+// PrePull says which images are pulled to new nodes before the first cordon.
+type PrePull struct {
+	Images    PrePullImages `json:"images,omitempty"`
+	Threshold int64         `json:"threshold,omitempty"` // bytes from which an image is big
+	Timeout   time.Duration `json:"timeout,omitempty"`   // how long they are waited for
+}
+
+// PrePullImages picks images.
+type PrePullImages string
+
+// The choices of PrePull.
+const (
+	PrePullOff PrePullImages = "off"
+	PrePullBig PrePullImages = "bigImages"
+	PrePullAll PrePullImages = "all"
+)
+
+// OnFailure is what follows when an evacuation's health gate fails.
+type OnFailure string
+
+// The choices of OnFailure.
+const (
+	FailureWaits     OnFailure = "wait"
+	FailureRollsBack OnFailure = "rollback"
+)
 
 // ChannelPolicy says what to do about automatic upgrades of the provider.
 type ChannelPolicy string

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
 
@@ -23,6 +24,8 @@ const (
 	StepSoak         StepKind = "soak"             // wait until Step.Until, healthy
 	StepUpgradePool  StepKind = "upgradePool"      // raise pool Target in place to Version
 	StepUpgradeImage StepKind = "upgradeNodeImage" // give pool Target the node image
+	StepScalePool    StepKind = "scalePool"        // let pool Target have Count nodes
+	StepDeleteNodes  StepKind = "deleteNodes"      // remove Nodes of pool Target with their machines
 	StepReconcile    StepKind = "reconcile"        // resume the provider's failed operation on pool Target
 	StepDeletePool   StepKind = "deletePool"       // remove pool Target
 	StepRelease      StepKind = "release"          // undo what was done to the nodes of pool Target (cordons, taints)
@@ -33,10 +36,14 @@ const (
 
 // Step is one thing to do to a pool.
 type Step struct {
-	Kind       StepKind
-	Target     string     // pool name
-	Receiving  string     // for StepEvacuate
-	Pool       fleet.Pool // for StepCreatePool
+	Kind      StepKind
+	Target    string     // pool name
+	Receiving string     // for StepEvacuate
+	Pool      fleet.Pool // for StepCreatePool
+	// Nodes, for StepEvacuate, are those of Target to be emptied now, the others
+	// being closed with them (nil for all); for StepDeleteNodes, those to remove.
+	Nodes      []string
+	Count      int // for StepScalePool
 	Autoscaler *fleet.Autoscaler
 	Version    fleet.Version
 	Snapshot   string // node pool snapshot that pins the image; "" for the newest
@@ -52,6 +59,7 @@ const (
 	TagStem       = "liftlock-stem"       // the name that the line of stand-ins began with
 	TagRole       = "liftlock-role"       // green or buffer
 	TagRollout    = "liftlock-rollout"    // the rollout that made it
+	TagNodes      = "liftlock-nodes"      // how many nodes the original had, on a stand-in that starts with fewer
 	TagAutoscaler = "liftlock-autoscaler" // "min-max": the original's bounds before they were switched off
 )
 
@@ -68,6 +76,13 @@ type PoolView struct {
 	Nodes   []fleet.Node // all nodes of the cluster
 	// Emptied: an evacuation has found nothing left to move on this pool's nodes.
 	Emptied func(pool string) bool
+	// Batch picks the nodes of a pool to be emptied next, as far as what is free
+	// on the receiving pool takes them; Vacant lists those of its nodes that are
+	// empty, and all that moved from them is back.
+	Batch  func(leaving, receiving string) []string
+	Vacant func(pool string) []string
+	// Stuck: no pod of that pool has got away for a while.
+	Stuck func(pool string) bool
 	// EmptiedAt is when the original was first found empty; zero when not yet, or forgotten.
 	EmptiedAt time.Time
 	Version   fleet.Version // to bring the pool to
@@ -160,6 +175,9 @@ func (v *PoolView) blueGreen(blue, green *fleet.Pool) Step {
 	}
 	if blue == nil {
 		return v.settle(green)
+	}
+	if s, rolls := v.rollOver(blue, green); rolls {
+		return s
 	}
 	if s, busy := v.empty(blue, green); busy {
 		return s
@@ -267,6 +285,12 @@ func (v *PoolView) createStandIn(like *fleet.Pool, role string) Step {
 	// capacity away before it is used.
 	pool.Autoscaler = nil
 	reason := fmt.Sprintf("capacity first: %d nodes on %s to take the pods of pool %s", pool.Count, v.Version, like.Name)
+	if extra := v.Policy.ExtraNodes.Of(like.Count); role == RoleGreen && extra > 0 && extra < like.Count {
+		pool.Tags[TagNodes] = strconv.Itoa(like.Count)
+		pool.Count = extra
+		reason = fmt.Sprintf("capacity first: %d nodes on %s at a time to take the pods of the %d nodes of pool %s; the way back ends when the first of those is removed",
+			extra, v.Version, like.Count, like.Name)
+	}
 	return Step{Kind: StepCreatePool, Target: name, Pool: pool, Version: v.Version, Snapshot: v.Snapshot, Reason: reason}
 }
 
@@ -305,6 +329,9 @@ func rollbackStep(v PoolView) Step {
 	}
 	if original == nil || standIn == nil && v.reached(original) || v.replaced(original) {
 		return Step{Kind: StepRefuse, PointOfNoReturn: true, Reason: fmt.Sprintf("the old nodes of pool %s are gone: there is no way back by evacuation", v.Name)}
+	}
+	if whole, rolls := wholeSize(standIn); rolls && original.Count < whole {
+		return Step{Kind: StepRefuse, PointOfNoReturn: true, Reason: fmt.Sprintf("%d of the %d old nodes of pool %s are removed: there is no way back by evacuation, go on with retry", whole-original.Count, whole, v.Name)}
 	}
 	if standIn == nil {
 		if slices.ContainsFunc(v.nodesOf(original.Name), marked) {
@@ -376,9 +403,10 @@ func (v *PoolView) nodesOf(pool string) []fleet.Node {
 	return nodes
 }
 
-// marked reports whether a cordon or a soft taint of ours is on a node.
+// marked reports whether a cordon, a soft taint or a load-balancer label of ours
+// is on a node.
 func marked(n fleet.Node) bool {
-	return n.Annotations[fleet.MarkCordoned] != "" ||
+	return n.Annotations[fleet.MarkCordoned] != "" || n.Labels[evacuate.ExcludeLBLabel] == evacuate.ExcludeLBValue ||
 		slices.ContainsFunc(n.Taints, func(t fleet.Taint) bool { return t.Key == fleet.TaintLeaving })
 }
 

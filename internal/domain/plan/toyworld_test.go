@@ -35,6 +35,8 @@ type toy struct {
 	// note is what the Lease keeps when all memory is lost.
 	note   *Channels
 	serial int
+	moves  int // pods that left a node
+	most   int // nodes that there ever were at a time
 	story  strings.Builder
 	last   string
 	steps  int
@@ -216,7 +218,7 @@ func (w *toy) drive(crash func(step int) bool) ClusterStep {
 // pool takes one step of a pool and returns what it was.
 func (w *toy) pool(name string, to fleet.Version, m *memory) Step {
 	w.t.Helper()
-	if StandIn(&w.c, name) != nil && w.emptied(name) {
+	if StandIn(&w.c, name) != nil && (w.emptied(name) || len(w.vacant(name)) > 0) {
 		if m.emptiedAt[name].IsZero() {
 			m.emptiedAt[name] = w.now
 		}
@@ -225,7 +227,7 @@ func (w *toy) pool(name string, to fleet.Version, m *memory) Step {
 	}
 	s := NextPoolStep(PoolView{
 		Name: name, Cluster: w.clusterView().Cluster, Nodes: w.look(), Emptied: w.emptied, EmptiedAt: m.emptiedAt[name],
-		Version: to, Policy: w.policy(name), Rollout: "r1", Rollback: m.back, Now: w.now,
+		Version: to, Policy: w.policy(name), Rollout: "r1", Rollback: m.back, Now: w.now, Batch: w.batch, Vacant: w.vacant, Stuck: func(string) bool { return false },
 	})
 	if s.Kind != StepAwait && s.Kind != StepAwaitNodes && s.Kind != StepEvacuate && s.Kind != StepSoak {
 		w.tell("pool "+name, string(s.Kind), s.Target, s.Reason)
@@ -261,6 +263,16 @@ func (w *toy) pool(name string, to fleet.Version, m *memory) Step {
 			w.t.Fatalf("nothing to reconcile on %s", s.Target)
 		}
 		w.begin(s.Target, "Updating", w.resume)
+	case StepScalePool:
+		w.begin(s.Target, "Scaling", func() {
+			p := w.c.Pool(s.Target)
+			more := *p
+			more.Count = s.Count - p.Count
+			p.Count = s.Count
+			w.fill(more)
+		})
+	case StepDeleteNodes:
+		w.deleteNodes(s)
 	case StepDeletePool:
 		w.delete(name, s)
 	case StepRelease:
@@ -302,8 +314,84 @@ func (w *toy) evacuate(s Step) {
 		}
 	}
 	k := min(w.pods[s.Target], 1+w.rng.IntN(6))
+	if s.Nodes != nil {
+		k = min(k, w.free(s.Receiving))
+	}
+	w.moves += k
 	w.pods[s.Target] -= k
 	w.pods[s.Receiving] += k
+}
+
+// podsPerNode is how many pods a node of the toy holds.
+const podsPerNode = 5
+
+// free is how many more pods the nodes of a pool could take.
+func (w *toy) free(pool string) int {
+	n := 0
+	for _, node := range w.nodes {
+		if node.Pool == pool && node.Ready && !node.Unschedulable {
+			n += podsPerNode
+		}
+	}
+	return max(0, n-w.pods[pool])
+}
+
+// byPods are the names of a pool's nodes in order, and how many of them hold
+// pods: the pods are always on the first ones.
+func (w *toy) byPods(pool string) (names []string, held int) {
+	for _, n := range w.nodes {
+		if n.Pool == pool {
+			names = append(names, n.Name)
+		}
+	}
+	return names, min(len(names), (w.pods[pool]+podsPerNode-1)/podsPerNode)
+}
+
+// batch is what fits: whole nodes, the one that was begun first.
+func (w *toy) batch(leaving, receiving string) []string {
+	names, held := w.byPods(leaving)
+	free, on := w.free(receiving), w.pods[leaving]
+	var batch []string
+	for i := held - 1; i >= 0; i-- {
+		here := on - i*podsPerNode
+		if here > free {
+			break
+		}
+		free, on = free-here, on-here
+		batch = append(batch, names[i])
+	}
+	return batch
+}
+
+// vacant are closed nodes without pods.
+func (w *toy) vacant(pool string) []string {
+	names, held := w.byPods(pool)
+	var vacant []string
+	for _, name := range names[held:] {
+		for _, n := range w.nodes {
+			if n.Name == name && n.Unschedulable {
+				vacant = append(vacant, name)
+			}
+		}
+	}
+	return vacant
+}
+
+func (w *toy) deleteNodes(s Step) {
+	vacant := w.vacant(s.Target)
+	for _, name := range s.Nodes {
+		if !slices.Contains(vacant, name) {
+			w.t.Fatalf("node %s of pool %s is removed with pods on it\n%s", name, s.Target, w.story.String())
+		}
+	}
+	if !s.PointOfNoReturn {
+		w.t.Fatalf("old nodes are removed as if there were a way back")
+	}
+	w.begin(s.Target, "DeletingMachines", func() {
+		before := len(w.nodes)
+		w.nodes = slices.DeleteFunc(w.nodes, func(n *toyNode) bool { return slices.Contains(s.Nodes, n.Name) })
+		w.c.Pool(s.Target).Count -= before - len(w.nodes)
+	})
 }
 
 func (w *toy) delete(name string, s Step) {
@@ -332,6 +420,7 @@ func (w *toy) delete(name string, s Step) {
 // check holds the world to the rules of version skew.
 func (w *toy) check() {
 	w.t.Helper()
+	w.most = max(w.most, len(w.nodes))
 	for _, n := range w.nodes {
 		if d := w.c.Version.Minor - n.Version.Minor; d < 0 || d > 3 {
 			w.t.Fatalf("node %s at %s, control plane at %s\n%s", n.Name, n.Version, w.c.Version, w.story.String())
