@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -221,9 +222,18 @@ func (s *reached) poll(ctx context.Context, t Task) (turn Turn, done bool, err e
 	}
 	after := status.RetryAfter
 	if after <= 0 {
-		after = backoff(t.Polls)
+		after = pollAfter(t.Polls)
 	}
 	return Turn{State: fleet.StateRunning, After: after, Op: t.Op, Polls: t.Polls + 1}, false, nil
+}
+
+// pollAfter is the pause after so many polls of an operation whose provider
+// names none: a second, and then a twenty-fifth of the time so far, up to
+// patience. So an operation's end is noticed late by a small part of what it
+// took, and the polls stay far below what providers allow.
+func pollAfter(polls int) time.Duration {
+	const growth, most = 1.04, 100 // growth to the power of most is beyond patience
+	return min(time.Duration(float64(time.Second)*math.Pow(growth, float64(min(polls, most)))), patience)
 }
 
 // policyOf returns the node policy by pool for one cluster.
