@@ -39,6 +39,9 @@ type Workload struct {
 	LowestAt   time.Time   `json:"lowestAt"`
 	Falls      int         `json:"violations"`
 	Violations []Violation `json:"falls,omitempty"`
+	// PodSecondsBelow sums over time how many pods were missing of what it had
+	// to keep, after it had fallen.
+	PodSecondsBelow float64 `json:"podSecondsBelow,omitempty"`
 	// Demands says what the requirement comes from.
 	Demands []string `json:"demands,omitempty"`
 	Gone    bool     `json:"gone,omitempty"` // it was deleted meanwhile
