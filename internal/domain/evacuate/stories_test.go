@@ -55,6 +55,18 @@ func TestDemoAtAnyPace(t *testing.T) {
 	}
 }
 
+// TestPodsAreListedFirst: what a snapshot says of controllers is newer than its
+// pods. A restart that is complete by then is not made again.
+func TestPodsAreListedFirst(t *testing.T) {
+	for seed := range uint64(16) {
+		r := evacuation(t, seed, demo)
+		r.apart = true
+		r.in.Policy.MaxSurge = fleet.Amount{Percent: 100}
+		r.drive(StatusDone)
+		r.checkEnd(0)
+	}
+}
+
 // TestRollbackHalfWay turns round at every tenth of the way.
 func TestRollbackHalfWay(t *testing.T) {
 	for tenth := range 10 {
