@@ -87,6 +87,8 @@ func (w *Witness) Watch(ctx context.Context, id, name string, kubeconfig []byte)
 		return fmt.Errorf("watching cluster %s: %w", name, err)
 	}
 	config.UserAgent = "liftlock-sim-witness"
+	// Clusters are small machines: the other form costs them several times as much.
+	config.AcceptContentTypes, config.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("watching cluster %s: %w", name, err)
