@@ -219,11 +219,23 @@ func (t *turn) look() {
 			t.motion += max(a.Weight, t.missing(w, a))
 		}
 		if a.Move == MoveRoll && !w.settled() {
-			for _, p := range w.leave {
+			for _, p := range w.leave[:t.unplacedOf(w)] {
 				t.place(p) // the rest of a restart has its room already
 			}
 		}
 	}
+}
+
+// unplacedOf is how many of its leaving pods a workload under restart has no new
+// pod for yet: those that have one need no more room, it has theirs.
+func (t *turn) unplacedOf(w *workload) int {
+	placed := 0
+	for _, p := range w.stay {
+		if p.Node != "" {
+			placed++
+		}
+	}
+	return min(len(w.leave), max(0, int(w.Replicas)-placed))
 }
 
 // transit is how many pods of a workload are between two nodes.
