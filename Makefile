@@ -43,8 +43,9 @@ e2e-traffic: kube-demo kube-nodes ## real nodes and requests: liftlock loses non
 lint: tools ## formatting, vet, static analysis, import rules, workflow determinism, generated files
 	hack/lint.sh
 
-bench: build kube-demo ## print the figures that the project is held to, one JSON line each
-	go run ./bench
+BENCH ?=
+bench: build kube-demo ## print the figures that the project is held to, one JSON line each; BENCH='evacuation/blueGreen store' for some
+	go run ./bench $(BENCH)
 
 generate: ## write the generated files anew
 	hack/generate.sh

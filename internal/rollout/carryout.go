@@ -24,17 +24,21 @@ func (pt *poolTurn) carryOut(ctx context.Context, pace *apiPace, actions []evacu
 	if err == nil && !slices.ContainsFunc(results, func(o evacuate.Outcome) bool { return o.Result == evacuate.Refused || o.Result == evacuate.Retry }) {
 		err = pt.sideBySide(ctx, pace, actions, results, func(a evacuate.Action) bool { return a.Pod != "" || a.Node == "" })
 	}
+	var done []fleet.JournalEntry
 	for i, a := range actions {
 		if results[i].Result != evacuate.Done {
 			continue
 		}
 		object := strings.TrimLeft(a.Node+" "+a.Workload+" "+a.Pod, " ")
-		if jerr := pt.journal(ctx, fleet.JournalEntry{
+		done = append(done, fleet.JournalEntry{
 			Rollout: pt.ro.ID, Ring: pt.rec.Ring, Cluster: pt.rec.Name, Pool: pt.pool.Name,
 			Action: string(a.Kind), Object: strings.TrimSpace(object), Reason: a.Reason,
-		}); jerr != nil {
-			return jerr
-		}
+		})
+	}
+	// In one write: a pass over a large pool does hundreds of things, and pods
+	// wait while each is made durable by itself.
+	if jerr := pt.journal(ctx, done...); jerr != nil {
+		return jerr
 	}
 	return err
 }

@@ -170,15 +170,17 @@ func (m *memory) Entries(ctx context.Context, name string) ([]fleet.LedgerEntry,
 	return found, nil
 }
 
-func (m *memory) Write(ctx context.Context, e fleet.JournalEntry) error {
+func (m *memory) Write(ctx context.Context, entries ...fleet.JournalEntry) error {
 	end, err := m.begin(ctx, "Write")
 	defer end()
 	if err != nil {
 		return err
 	}
-	m.seq++
-	e.Seq, e.At = m.seq, e.At.UTC().Round(0)
-	m.journal = append(m.journal, e)
+	for _, e := range entries {
+		m.seq++
+		e.Seq, e.At = m.seq, e.At.UTC().Round(0)
+		m.journal = append(m.journal, e)
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -128,13 +129,18 @@ func (s *Stepper) Step(ctx context.Context, t Task) (Turn, error) {
 func (s *Stepper) now() time.Time { return s.Clock().UTC().Round(0) }
 
 // journal writes what was done; a journal that cannot be written stops the step.
-func (s *Stepper) journal(ctx context.Context, e fleet.JournalEntry) error {
-	e.At = s.now()
-	if e.Actor == "" {
-		e.Actor = "liftlock"
+func (s *Stepper) journal(ctx context.Context, entries ...fleet.JournalEntry) error {
+	if len(entries) == 0 {
+		return nil
 	}
-	if err := s.Journal.Write(ctx, e); err != nil {
-		return fmt.Errorf("journal %s: %w", e.Action, err)
+	for i := range entries {
+		entries[i].At = s.now()
+		if entries[i].Actor == "" {
+			entries[i].Actor = "liftlock"
+		}
+	}
+	if err := s.Journal.Write(ctx, entries...); err != nil {
+		return fmt.Errorf("journal %s: %w", entries[0].Action, err)
 	}
 	return nil
 }
@@ -221,9 +227,18 @@ func (s *reached) poll(ctx context.Context, t Task) (turn Turn, done bool, err e
 	}
 	after := status.RetryAfter
 	if after <= 0 {
-		after = backoff(t.Polls)
+		after = pollAfter(t.Polls)
 	}
 	return Turn{State: fleet.StateRunning, After: after, Op: t.Op, Polls: t.Polls + 1}, false, nil
+}
+
+// pollAfter is the pause after so many polls of an operation whose provider
+// names none: a second, and then a fiftieth of the time so far, up to
+// patience. So an operation's end is noticed late by a small part of what it
+// took, and the polls stay far below what providers allow.
+func pollAfter(polls int) time.Duration {
+	const growth, most = 1.02, 200 // growth to the power of most is beyond patience
+	return min(time.Duration(float64(time.Second)*math.Pow(growth, float64(min(polls, most)))), patience)
 }
 
 // policyOf returns the node policy by pool for one cluster.

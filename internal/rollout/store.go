@@ -67,8 +67,8 @@ type Ledger interface {
 
 // Journal is the append-only record of what was done.
 type Journal interface {
-	// Write adds an entry; Seq is given by the journal.
-	Write(ctx context.Context, e fleet.JournalEntry) error
+	// Write adds entries, all of them or none; Seq is given by the journal.
+	Write(ctx context.Context, entries ...fleet.JournalEntry) error
 	// Read lists the entries of a rollout (all rollouts for ""), oldest first,
 	// after a sequence number, at most limit (0 for all).
 	Read(ctx context.Context, rollout string, after int64, limit int) ([]fleet.JournalEntry, error)

@@ -135,7 +135,7 @@ func TestFailedOperations(t *testing.T) {
 	}
 }
 
-// TestPolls: at Retry-After, else from one second, backing off to thirty; and a
+// TestPolls: at Retry-After, else so that an end is noticed soon for what it took; and a
 // poll that goes wrong does not lose the operation.
 func TestPolls(t *testing.T) {
 	gaps := func(w *world) []time.Duration {
@@ -145,15 +145,33 @@ func TestPolls(t *testing.T) {
 		}
 		return gaps
 	}
-	t.Run("backoff", func(t *testing.T) {
-		w, _ := one(t)
-		w.cloud.takes = 2 * time.Minute
-		w.start()
-		w.turned = func(rollout.Task, rollout.Turn) bool { return len(w.cloud.polls) == 8 }
-		w.run()
-		want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second}
-		if diff := cmp.Diff(want, gaps(w)); diff != "" {
-			t.Error(diff)
+	t.Run("nothing said", func(t *testing.T) {
+		for _, takes := range []time.Duration{20 * time.Second, time.Minute, 10 * time.Minute, time.Hour} {
+			w, _ := one(t)
+			w.cloud.takes = takes
+			w.start()
+			asked := 0 // when the operation had ended
+			w.turned = func(rollout.Task, rollout.Turn) bool {
+				n := len(w.cloud.polls)
+				if n > 0 && asked == 0 && w.cloud.polls[n-1].Sub(w.cloud.polls[0]) >= takes-time.Second {
+					asked = n
+				}
+				return asked > 0
+			}
+			w.run()
+			between := gaps(w)
+			late := w.cloud.polls[asked-1].Sub(w.cloud.polls[0]) + time.Second - takes
+			if late > min(takes/50+time.Second+time.Second/10, 31*time.Second) {
+				t.Errorf("%s: its end was noticed %s late", takes, late)
+			}
+			for i := 1; i < len(between); i++ {
+				if between[i] < between[i-1] || between[i] > 30*time.Second {
+					t.Errorf("%s: gaps %v", takes, between)
+				}
+			}
+			if asked > 180+int(takes/(30*time.Second)) {
+				t.Errorf("%s: %d polls", takes, asked)
+			}
 		}
 	})
 	t.Run("retry after", func(t *testing.T) {

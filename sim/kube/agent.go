@@ -196,7 +196,7 @@ func (a *agent) look(ctx context.Context) time.Duration {
 	seen := map[string]bool{}
 	next := time.Minute
 	for _, task := range []func(context.Context, *pass) error{
-		a.removeStartupTaints, a.provision, a.attach, a.prepare,
+		a.removeStartupTaints, a.terminate, a.provision, a.attach, a.prepare,
 	} {
 		p := &pass{agent: a, now: time.Now(), seen: seen, next: time.Minute}
 		if err := task(ctx, p); err != nil && ctx.Err() == nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/dynamic"
@@ -39,6 +40,19 @@ type Cluster struct {
 
 	mu    sync.Mutex // of agent, and of changes to the control plane
 	agent *agent     // nil while nodes stand still
+
+	boot atomic.Pointer[aks.Range] // instead of the timing's, once it was set
+}
+
+// SetNodeBoot changes how long nodes boot from now on, for whoever wants a
+// cluster soon and its upgrade at its real pace.
+func (c *Cluster) SetNodeBoot(boot aks.Range) { c.boot.Store(&boot) }
+
+func (c *Cluster) nodeBoot() time.Duration {
+	if boot := c.boot.Load(); boot != nil {
+		return c.dice.draw(*boot)
+	}
+	return c.dice.draw(c.spec.Timing.NodeBoot)
 }
 
 // addOns are the objects that a managed cluster has from the start.

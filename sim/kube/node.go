@@ -38,7 +38,7 @@ func (c *Cluster) AddNode(ctx context.Context, spec aks.NodeSpec) (err error) {
 	if err := check(spec); err != nil {
 		return fmt.Errorf("add node to cluster %s: %w", c.spec.Name, err)
 	}
-	boot := c.dice.draw(c.spec.Timing.NodeBoot)
+	boot := c.nodeBoot()
 	if err := pause(ctx, boot*2/3); err != nil {
 		return fmt.Errorf("boot node %s: %w", spec.Name, err)
 	}
@@ -70,7 +70,7 @@ func (c *Cluster) Reimage(ctx context.Context, spec aks.NodeSpec) error {
 	if err := check(spec); err != nil {
 		return fmt.Errorf("reimage node of cluster %s: %w", c.spec.Name, err)
 	}
-	boot := c.dice.draw(c.spec.Timing.NodeBoot)
+	boot := c.nodeBoot()
 	// Off: no kubelet, and what it said last.
 	err := c.updateNode(ctx, spec.Name, func(node *corev1.Node) {
 		delete(node.Labels, kubeletLabel)

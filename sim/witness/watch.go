@@ -48,6 +48,9 @@ type workload struct {
 	floor     int
 	counted   bool
 	gone      bool
+	// short is by how many pods it has been below its floor since shortSince.
+	short      int
+	shortSince time.Time
 }
 
 // pod is what counts about a pod.
@@ -153,12 +156,15 @@ func (v *watch) deleted(object any) {
 func (v *watch) put(kind string, meta *metav1.ObjectMeta, template map[string]string, replicas int, s strategy) {
 	key := kind + "/" + meta.Namespace + "/" + meta.Name
 	w := v.workloads[key]
-	if w == nil || w.uid != meta.UID {
+	known := w != nil && w.uid == meta.UID
+	if !known {
 		w = &workload{key: key, namespace: meta.Namespace, uid: meta.UID, pods: map[types.UID]bool{}}
 		v.workloads[key] = w
 	}
 	w.template, w.replicas, w.strategy, w.gone = template, replicas, s, meta.DeletionTimestamp != nil
-	v.adopt()
+	if !known { // pods are looked through for a new workload alone: statuses change all the time
+		v.adopt()
+	}
 	v.judge(w)
 }
 
@@ -284,12 +290,21 @@ func (v *watch) judge(w *workload) {
 	if floor <= w.floor || now >= floor {
 		w.floor = floor
 	}
+	w.lacks(max(0, w.floor-now), v.now())
+}
+
+// lacks takes in that so many pods are missing of the floor from now on.
+func (w *workload) lacks(short int, now time.Time) {
+	if w.short > 0 {
+		w.seen.PodSecondsBelow += float64(w.short) * now.Sub(w.shortSince).Seconds()
+	}
+	w.short, w.shortSince = short, now
 }
 
 func (v *watch) count(w *workload, now int) {
 	w.counted = true
 	w.seen.AtStart, w.seen.ReadyStart, w.seen.Ready, w.seen.Lowest, w.seen.LowestAt = w.replicas, now, now, now, v.now().UTC()
-	w.seen.Falls, w.seen.Violations = 0, nil
+	w.seen.Falls, w.seen.Violations, w.seen.PodSecondsBelow, w.short = 0, nil, 0, 0
 	w.floor = min(w.seen.Required, now)
 }
 
@@ -327,6 +342,7 @@ func (v *watch) report() Cluster {
 	c := Cluster{Cluster: v.name, ID: v.id, Since: v.since, Workloads: []Workload{}}
 	for _, w := range v.workloads {
 		if w.counted {
+			w.lacks(w.short, v.now())
 			seen := w.seen
 			seen.Violations, seen.Demands = slices.Clone(seen.Violations), slices.Clone(seen.Demands)
 			c.Workloads = append(c.Workloads, seen)

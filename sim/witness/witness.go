@@ -39,6 +39,9 @@ type Workload struct {
 	LowestAt   time.Time   `json:"lowestAt"`
 	Falls      int         `json:"violations"`
 	Violations []Violation `json:"falls,omitempty"`
+	// PodSecondsBelow sums over time how many pods were missing of what it had
+	// to keep, after it had fallen.
+	PodSecondsBelow float64 `json:"podSecondsBelow,omitempty"`
 	// Demands says what the requirement comes from.
 	Demands []string `json:"demands,omitempty"`
 	Gone    bool     `json:"gone,omitempty"` // it was deleted meanwhile
@@ -84,6 +87,8 @@ func (w *Witness) Watch(ctx context.Context, id, name string, kubeconfig []byte)
 		return fmt.Errorf("watching cluster %s: %w", name, err)
 	}
 	config.UserAgent = "liftlock-sim-witness"
+	// Clusters are small machines: the other form costs them several times as much.
+	config.AcceptContentTypes, config.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("watching cluster %s: %w", name, err)

@@ -167,7 +167,7 @@ func TestFallsAreCountedOnceEach(t *testing.T) {
 		}
 	}
 	unready(pods[0], corev1.ConditionFalse)
-	if got := seen(t, w, "one down", readyIs(3)); got.Falls != 0 || got.Lowest != 3 {
+	if got := seen(t, w, "one down", readyIs(3)); got.Falls != 0 || got.Lowest != 3 || got.PodSecondsBelow != 0 {
 		t.Errorf("what is allowed was counted: %+v", got)
 	}
 	// Terminating pods do not count, whatever their condition says.
@@ -184,7 +184,7 @@ func TestFallsAreCountedOnceEach(t *testing.T) {
 	if err := client.CoreV1().Pods("n").Delete(t.Context(), pods[2].Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := seen(t, w, "three down", readyIs(1)); got.Falls != 1 || got.Lowest != 1 {
+	if got := seen(t, w, "three down", readyIs(1)); got.Falls != 1 || got.Lowest != 1 || got.PodSecondsBelow <= 0 {
 		t.Errorf("one fall was counted twice: %+v", got)
 	}
 	unready(pods[0], corev1.ConditionTrue)
@@ -201,6 +201,21 @@ func TestFallsAreCountedOnceEach(t *testing.T) {
 	w.Restart()
 	if got := seen(t, w, "counting anew", readyIs(2)); got.Falls != 0 || got.ReadyStart != 2 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestPodSecondsBelow: two pods missing for three seconds, then one for two.
+func TestPodSecondsBelow(t *testing.T) {
+	t.Parallel()
+	var w workload
+	at := time.Now()
+	for _, short := range []struct{ pods, seconds int }{{0, 10}, {2, 1}, {2, 2}, {1, 2}, {0, 60}} {
+		w.lacks(short.pods, at)
+		at = at.Add(time.Duration(short.seconds) * time.Second)
+	}
+	w.lacks(0, at)
+	if w.seen.PodSecondsBelow != 8 {
+		t.Errorf("%g pod-seconds below, want 8", w.seen.PodSecondsBelow)
 	}
 }
 

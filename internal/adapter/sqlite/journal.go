@@ -11,21 +11,34 @@ import (
 
 // Write implements rollout.Journal. Sequence numbers grow, across processes
 // too, in the order in which entries became durable; they are never used twice.
-func (f *File) Write(ctx context.Context, e fleet.JournalEntry) error {
+// Entries of one call become durable together or not at all.
+func (f *File) Write(ctx context.Context, entries ...fleet.JournalEntry) error {
 	const doing = "write to the journal"
-	details := "{}"
-	if len(e.Details) > 0 {
+	details := make([]string, len(entries))
+	for i, e := range entries {
+		details[i] = "{}"
+		if len(e.Details) == 0 {
+			continue
+		}
 		text, err := json.Marshal(e.Details)
 		if err != nil {
 			return &Error{Doing: doing, File: f.path, Kind: ErrInput, Err: err}
 		}
-		details = string(text)
+		details[i] = string(text)
+	}
+	if len(entries) == 0 {
+		return nil
 	}
 	return f.write(ctx, doing, func(ctx context.Context, conn *sql.Conn) error {
-		_, err := conn.ExecContext(ctx,
-			"INSERT INTO journal (at, rollout, actor, ring, cluster, pool, action, object, reason, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			formatTime(e.At), e.Rollout, e.Actor, e.Ring, e.Cluster, e.Pool, e.Action, e.Object, e.Reason, details)
-		return err
+		for i, e := range entries {
+			_, err := conn.ExecContext(ctx,
+				"INSERT INTO journal (at, rollout, actor, ring, cluster, pool, action, object, reason, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				formatTime(e.At), e.Rollout, e.Actor, e.Ring, e.Cluster, e.Pool, e.Action, e.Object, e.Reason, details[i])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

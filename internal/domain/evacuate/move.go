@@ -251,6 +251,11 @@ func (t *turn) roll(w *workload, p plan, pods []*pod) {
 	case a.Move == MoveRoll && t.now.Sub(a.At) < staleAfter:
 		t.verdicts(pods, MoveRoll, "its restart was asked for")
 		return
+	case a.Move == MoveRoll && w.shrinking():
+		// Pods are read before their Deployment: it may be done by now, and
+		// another restart would move every pod once more.
+		t.verdicts(pods, MoveRoll, "was restarted: goes, since the new pods are Ready")
+		return
 	case a.Move == MoveRoll && a.Tries >= 3:
 		t.verdicts(pods, MoveBlocked, fmt.Sprintf("was restarted %d times, and its pods still come up on leaving nodes", a.Tries))
 		return

@@ -231,7 +231,7 @@ func (t *turn) look() {
 			t.motion += max(a.Weight, t.missing(w, a))
 		}
 		if a.Move == MoveRoll && !w.settled() {
-			for _, p := range w.leave {
+			for _, p := range w.leave[:w.unmadeOf()] {
 				t.place(p) // the rest of a restart has its room already
 			}
 		}
@@ -255,6 +255,12 @@ func (t *turn) bookComing(w *workload) {
 			t.place(w.pods[0])
 		}
 	}
+}
+
+// unmadeOf is how many of its leaving pods a workload under restart has no new
+// pod for yet: those that have one need no more room, it has theirs.
+func (w *workload) unmadeOf() int {
+	return min(len(w.leave), max(0, int(w.Replicas)-len(w.stay)))
 }
 
 // transit is how many pods of a workload are between two nodes.

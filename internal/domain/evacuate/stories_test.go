@@ -55,6 +55,18 @@ func TestDemoAtAnyPace(t *testing.T) {
 	}
 }
 
+// TestPodsAreListedFirst: what a snapshot says of controllers is newer than its
+// pods. A restart that is complete by then is not made again.
+func TestPodsAreListedFirst(t *testing.T) {
+	for seed := range uint64(16) {
+		r := evacuation(t, seed, demo)
+		r.apart = true
+		r.in.Policy.MaxSurge = fleet.Amount{Percent: 100}
+		r.drive(StatusDone)
+		r.checkEnd(0)
+	}
+}
+
 // TestRollbackHalfWay turns round at every tenth of the way.
 func TestRollbackHalfWay(t *testing.T) {
 	for tenth := range 10 {
@@ -413,4 +425,29 @@ func TestBare(t *testing.T) {
 	}
 	r.in.AcceptedOutages = map[string]bool{AcceptKey(end.Findings[0]): true}
 	r.drive(StatusDone)
+}
+
+// TestRestartUnderWayTakesItsRoomOnce: while old and new pods of a restart are
+// both there, what it needs is not booked twice, so others are not kept from
+// room that is free.
+func TestRestartUnderWayTakesItsRoomOnce(t *testing.T) {
+	rolling, pods := made(fleet.Deployment, "web", 4)
+	rolling.Settled, rolling.Updated, rolling.Current = true, 4, 8
+	in := scene{w: rolling, pods: pods}.input()
+	in.Snapshot.Nodes[1].Allocatable = fleet.Resources{MilliCPU: 1000, Memory: 1 << 30, Pods: 6}
+	in.Snapshot.Nodes[2].Unschedulable = true
+	for i := range 4 {
+		p := pods[i]
+		p.Name, p.UID, p.Node, p.Ready = p.Name+"-new", p.UID+"-new", "green", false
+		p.Annotations = map[string]string{fleet.MarkRestarted: "r1/x"}
+		in.Snapshot.Pods = append(in.Snapshot.Pods, p)
+	}
+	db, states := made(fleet.StatefulSet, "db", 1)
+	in.Snapshot.Workloads = append(in.Snapshot.Workloads, db)
+	in.Snapshot.Pods = append(in.Snapshot.Pods, states...)
+	in.Memory.Acted = map[string]Acted{rolling.Key(): {UID: rolling.UID, Move: MoveRoll, At: in.Snapshot.TakenAt.Add(-time.Minute), Weight: 4, Before: 4}}
+	pass := Next(in)
+	if len(pass.Actions) != 1 || pass.Actions[0].Kind != Evict || pass.Actions[0].Pod != states[0].Key() {
+		t.Errorf("two of six places are free, and the pass is %+v: %s", pass.Actions, pass.Reason)
+	}
 }

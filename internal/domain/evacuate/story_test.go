@@ -30,6 +30,9 @@ type run struct {
 	enough func(Pass) bool
 	last   string
 	ticks  [2]int // seconds between passes
+	// apart: a second lies between the snapshot's pods and the rest of it, as
+	// pods are listed first.
+	apart bool
 }
 
 var everything = fleet.Pace{MaxInMotion: fleet.Amount{Percent: 100}}
@@ -50,6 +53,12 @@ func (r *run) drive(until ...Status) Pass {
 			r.before(i, r)
 		}
 		r.in.Snapshot = k.snapshot()
+		if r.apart {
+			pods, at := r.in.Snapshot.Pods, r.in.Snapshot.TakenAt
+			k.tick()
+			r.in.Snapshot = k.snapshot()
+			r.in.Snapshot.Pods, r.in.Snapshot.TakenAt = pods, at
+		}
 		pass := Next(r.in)
 		if i%16 == 0 {
 			if diff := cmp.Diff(pass, Next(r.in)); diff != "" {
