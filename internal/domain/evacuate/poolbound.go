@@ -73,6 +73,7 @@ type least struct {
 	// area is the time that its pods are in motion, all together.
 	area  time.Duration
 	sends int // evictions
+	surge int // pods that are added meanwhile
 }
 
 // limit works out the lower bound: the wait for the first nodes, and after that
@@ -210,6 +211,7 @@ func (pl *planner) leasts() []*least {
 				}
 				evicted[j.w] += pl.serving(j)
 				slots[j.w] = max(slots[j.w], j.slots, j.plan.surge)
+				l.surge = max(l.surge, j.plan.surge)
 				l.term = TermStrategy
 				if j.move == MoveOrdered || j.plan.serial {
 					l.term = TermOrdered
@@ -313,7 +315,7 @@ func (pl *planner) limitShared(works []*least) []bound {
 		for _, b := range l.w.budgets {
 			if b.shared() {
 				work[b] += time.Duration(min(l.sends, b.selected[l.w.key])) * l.usual
-				extra[b] += pl.surgeBound(l.w, l.w.base)
+				extra[b] += l.surge
 			}
 		}
 	}
