@@ -76,8 +76,8 @@ func diagnose(raw []byte, at place, path string, into any, err error) Problem {
 		}
 		err = fmt.Errorf("%s is not of the type that belongs here", mistyped.Value)
 	default:
-		if field, offset, found, ok := unreadable(raw); ok {
-			path, within, err = path+field, offset, found
+		if field, offset, what := unreadable(raw); what != "" {
+			path, within, err = path+field, offset, errors.New(what)
 		}
 	}
 	within = max(0, min(within, int64(len(raw))))
@@ -87,9 +87,9 @@ func diagnose(raw []byte, at place, path string, into any, err error) Problem {
 	return problemAt(at, path, errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")))
 }
 
-// unreadable finds the first quantity or time of an object that does not parse:
-// their errors do not say where they are.
-func unreadable(raw []byte) (path string, offset int64, err error, found bool) { //nolint:revive // what was found, not whether the search failed
+// unreadable finds the first quantity or time of an object that does not parse,
+// since their errors do not say where they are. what is "" when there is none.
+func unreadable(raw []byte) (path string, offset int64, what string) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	type level struct {
@@ -102,7 +102,7 @@ func unreadable(raw []byte) (path string, offset int64, err error, found bool) {
 	for {
 		token, failed := d.Token()
 		if failed != nil {
-			return "", 0, nil, false
+			return "", 0, ""
 		}
 		if delimiter, ok := token.(json.Delim); ok && (delimiter == '}' || delimiter == ']') {
 			stack = stack[:len(stack)-1]
@@ -123,17 +123,17 @@ func unreadable(raw []byte) (path string, offset int64, err error, found bool) {
 			continue
 		}
 		keys := make([]string, 0, len(stack))
-		path := ""
+		var path strings.Builder
 		for _, l := range stack {
 			if l.list {
-				path += "[" + strconv.Itoa(l.n) + "]"
+				path.WriteString("[" + strconv.Itoa(l.n) + "]")
 				continue
 			}
 			keys = append(keys, l.key)
-			path += "." + l.key
+			path.WriteString("." + l.key)
 		}
 		if err := readable(keys, token); err != nil {
-			return path, d.InputOffset(), err, true
+			return path.String(), d.InputOffset(), err.Error()
 		}
 	}
 }

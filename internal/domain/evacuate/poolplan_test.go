@@ -89,6 +89,7 @@ func TestPlansOfRandomClusters(t *testing.T) {
 
 // planRandom returns the share of the time that it took that the bound is.
 func planRandom(t *testing.T, seed uint64) float64 {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 5))
 	k := newToyKube(t, seed)
 	old := k.addNodes("old", 2+rng.IntN(4))
