@@ -333,8 +333,6 @@ func (pl *planner) limitShared(works []*least) []bound {
 // limitSlots is what making the nodes takes at the least, and what sets it.
 func (pl *planner) limitSlots(terms bounds) bound {
 	object := "pool/" + pl.pool.Pool
-	extra := max(1, pl.out.ExtraNodes)
-	nodes := len(pl.mine)
 	var again time.Duration // from giving a node up to having the next
 	switch pl.pool.Strategy {
 	case fleet.Buffer:
@@ -347,25 +345,33 @@ func (pl *planner) limitSlots(terms bounds) bound {
 	case fleet.BlueGreen, fleet.InPlace:
 		again = pl.pool.Assume.NodeRemoval + pl.pool.Assume.NodeCreation
 	}
-	if extra >= nodes {
+	if pl.out.ExtraNodes >= len(pl.mine) {
 		return bound{}
 	}
-	best := bound{TermSlots, object, time.Duration(rounds(nodes, extra)-1) * again}
+	best := bound{TermSlots, object, time.Duration(len(pl.split(false))-1) * again}
 	terms.add(best.term, best.object, best.takes)
+	if took := time.Duration(len(pl.groups)-1) * again; took > best.takes {
+		best = bound{TermZone, "zone/" + pl.fullestZone(), took}
+		terms.add(best.term, best.object, best.takes)
+	}
+	return best
+}
+
+// fullestZone is the zone with the most nodes whose pods cannot leave it.
+func (pl *planner) fullestZone() string {
 	tied := map[string]int{}
 	for _, n := range pl.mine {
 		if pl.zoneBound(n.Name) {
 			tied[n.Zone]++
 		}
 	}
-	for _, zone := range sortedKeys(tied) {
-		took := time.Duration(rounds(tied[zone], pl.perZone())-1) * again
-		terms.add(TermZone, "zone/"+zone, took)
-		if took > best.takes {
-			best = bound{TermZone, "zone/" + zone, took}
+	zone := ""
+	for _, z := range sortedKeys(tied) {
+		if zone == "" || tied[z] > tied[zone] {
+			zone = z
 		}
 	}
-	return best
+	return zone
 }
 
 // rounds is how often a step for so many at once is needed for n.

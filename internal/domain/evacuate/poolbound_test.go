@@ -113,8 +113,9 @@ func TestBoundTerms(t *testing.T) {
 			s.add(fleet.Deployment, "app", 2, 10, old)
 			s.in.ExtraNodes = 2
 		}},
-		// 5 of the nodes hold disks of zone a, where one of two extra nodes comes up.
-		{TermZone, "zone/a", 60 + 4*(60+60), 6, func(s *poolScene) {
+		// 5 of the nodes hold disks of zone a, where half of the new nodes come up: of
+		// two at first one, then two of four, three of five; the last two follow.
+		{TermZone, "zone/a", 60 + 3*(60+60), 6, func(s *poolScene) {
 			for i := range 6 {
 				zone := "a"
 				if i == 5 {
@@ -159,6 +160,44 @@ func TestBoundTerms(t *testing.T) {
 			checkPlan(t, s.in, p)
 			if p.Binding != (Binding{tt.term, tt.object}) || p.BoundSeconds != tt.bound {
 				t.Errorf("bound %v s by %+v, want %v s by %s %s: %+v\n%+v", p.BoundSeconds, p.Binding, tt.bound, tt.term, tt.object, p.Terms, p.Blocked)
+			}
+		})
+	}
+}
+
+// TestGroups: as many nodes go at once as the new ones have room for.
+func TestGroups(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		milli int64 // of 1000 that a node has, asked for by its one pod
+		extra int
+		want  string
+	}{
+		{"a second pool", 500, 0, "10"},
+		// Two nodes take 2 × 900; four when two are given up, of which two are full.
+		{"nine tenths full", 900, 2, "2 2 2 2 2"},
+		// Of 950 one fits on two nodes, two on three, and so on.
+		{"too full for what is spare", 950, 2, "1 1 1 1 1 1 1 1 2"},
+		// Two nodes take six pods of 300; then there are eight.
+		{"a third full", 300, 2, "6 4"},
+		{"empty", 0, 2, "10"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newPoolScene(10)
+			for i := range 10 {
+				s.in.Snapshot.Nodes[i].Allocatable = fleet.Resources{MilliCPU: 1000, Memory: 1 << 30, Pods: 110}
+				s.add(fleet.Deployment, fmt.Sprintf("app-%d", i), 1, 10, []string{fmt.Sprintf("old-%d", i)})
+				s.in.Snapshot.Pods[i].Requests.MilliCPU = tt.milli
+			}
+			s.in.ExtraNodes = tt.extra
+			p := PlanPool(s.in)
+			checkPlan(t, s.in, p)
+			var sizes []string
+			for _, w := range p.Waves {
+				sizes = append(sizes, fmt.Sprint(len(w.Nodes)))
+			}
+			if got := strings.Join(sizes, " "); got != tt.want {
+				t.Errorf("waves of %s nodes, want %s", got, tt.want)
 			}
 		})
 	}

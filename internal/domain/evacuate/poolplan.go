@@ -228,8 +228,8 @@ func (pl *planner) movable() int {
 
 // planEvacuation chooses the move of every pod, one group of nodes after the other.
 func (pl *planner) planEvacuation() {
-	pl.groups = pl.split()
-	room := fleet.Resources{}
+	pl.groups = pl.split(true)
+	var room fleet.Resources
 	for i := range pl.groups {
 		g := &pl.groups[i]
 		nodes, touched := map[string]bool{}, map[string]*workload{}
@@ -437,52 +437,6 @@ func (pl *planner) withCanary(whole wave) []wave {
 		}
 	}
 	return []wave{canary, rest}
-}
-
-// split cuts the pool into groups of as many nodes as there are extra ones, and
-// of no more from one zone than extra nodes come up there.
-func (pl *planner) split() []group {
-	extra := pl.out.ExtraNodes
-	if extra >= len(pl.mine) {
-		if len(pl.mine) == 0 {
-			return nil
-		}
-		return []group{{nodes: pl.mine}}
-	}
-	perZone := pl.perZone()
-	left := slices.Clone(pl.mine)
-	var groups []group
-	for len(left) > 0 {
-		var g group
-		inZone := map[string]int{}
-		kept := left[:0:0]
-		for i, n := range left {
-			if len(g.nodes) == extra {
-				kept = append(kept, left[i:]...)
-				break
-			}
-			if pl.zoneBound(n.Name) {
-				if inZone[n.Zone] == perZone {
-					kept = append(kept, n)
-					continue
-				}
-				inZone[n.Zone]++
-			}
-			g.nodes = append(g.nodes, n)
-		}
-		left = kept
-		groups = append(groups, g)
-	}
-	return groups
-}
-
-// perZone is how many extra nodes come up in each of the pool's zones, at the most.
-func (pl *planner) perZone() int {
-	zones := map[string]bool{}
-	for _, n := range pl.mine {
-		zones[n.Zone] = true
-	}
-	return max(1, (pl.out.ExtraNodes+len(zones)-1)/max(1, len(zones)))
 }
 
 // zoneBound reports whether a node has pods whose volumes keep them in its zone.
