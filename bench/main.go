@@ -34,8 +34,15 @@ func atLeast(name string, value, limit float64, baseline *float64) figure {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == planArgument {
+		if err := planHere(ctx, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(2) //nolint:gocritic // nothing is left to clean up
+		}
+		return
+	}
 	ok := true
-	for _, measure := range []func(context.Context) ([]figure, error){decisions, store, engine} {
+	for _, measure := range []func(context.Context) ([]figure, error){decisions, plans, store, engine} {
 		figures, err := measure(ctx)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
