@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
@@ -283,6 +284,46 @@ func TestFilesOfOtherMakings(t *testing.T) {
 	}
 }
 
+// TestMutatedFiles damages a sound file in many ways: what is wrong is told,
+// and what can still be read makes a plan in which every pod is accounted for.
+func TestMutatedFiles(t *testing.T) {
+	sound, err := os.ReadFile("../../cli/testdata/plan/cluster.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`"[^"]*"|[0-9]+|[{}\[\],:]`)
+	at := words.FindAllIndex(sound, -1)
+	odd := []string{"", "null", "-1", "1e999", "99999999999999999999", `""`, `"\u0000"`, "{}", "[]", "[[[[", "true", `"100%"`, `"1Zi"`, "}", "\xff", ","}
+	rng := rand.New(rand.NewPCG(1, 2))
+	read := 0
+	for range 600 {
+		text := slices.Clone(sound)
+		for range 1 + rng.IntN(2) {
+			// Spans move with every change, so that later ones hit anything.
+			span := at[rng.IntN(len(at))]
+			from, to := min(span[0], len(text)), min(span[1], len(text))
+			switch rng.IntN(20) {
+			case 0:
+				text = text[:from]
+			case 1:
+				text = slices.Delete(text, from, min(len(text), from+rng.IntN(400)))
+			default: // one word for another
+				other := at[rng.IntN(len(at))]
+				piece := slices.Clone(text[min(other[0], len(text)):min(other[1], len(text))])
+				text = slices.Replace(text, from, to, piece...)
+			case 2, 3, 4:
+				text = slices.Replace(text, from, to, []byte(odd[rng.IntN(len(odd))])...)
+			}
+		}
+		if planAny(t, string(text)) {
+			read++
+		}
+	}
+	if read < 60 {
+		t.Errorf("only %d of 600 could still be read: the test proves too little", read)
+	}
+}
+
 // FuzzReadFile: no text makes it panic or hang, and what can be read makes a plan
 // in which every pod is accounted for.
 func FuzzReadFile(f *testing.F) {
@@ -299,28 +340,41 @@ func FuzzReadFile(f *testing.F) {
 		if len(text) > 1<<16 {
 			t.Skip("longer than what a fuzzer finds things in")
 		}
-		s, _, err := readText(t, text)
-		if err != nil {
-			if wrong := (*FileError)(nil); !errors.As(err, &wrong) || len(wrong.Problems) == 0 {
-				t.Fatalf("error %v", err)
-			}
-			return
-		}
-		pools := map[string]bool{}
-		for _, n := range s.Nodes {
-			pools[n.Pool] = true
-		}
-		for _, pool := range slices.Sorted(maps.Keys(pools)) {
-			for _, strategy := range []fleet.Strategy{fleet.BlueGreen, fleet.Buffer, fleet.InPlace} {
-				p := evacuate.PlanPool(evacuate.PoolInput{
-					Snapshot: s, Pool: pool, Strategy: strategy, ExtraNodes: len(text) % 3, Assume: evacuate.UsualAssumptions,
-					Policy: fleet.UsualNodePolicy().Evacuation, Pace: fleet.UsualNodePolicy().Pace,
-				})
-				m := p.Moves
-				if m.Roll+m.Surge+m.Evict+m.Ordered+m.Wait+m.Refuse+len(p.Blocked) != p.Pods || p.BoundSeconds > p.Forecast.P50 || p.Forecast.P50 > p.Forecast.P90 {
-					t.Fatalf("%+v", p)
-				}
-			}
-		}
+		planAny(t, text)
 	})
+}
+
+// planAny reads a text and, if it can be read, plans all pools that are in it.
+func planAny(t *testing.T, text string) bool {
+	t.Helper()
+	s, _, err := readText(t, text)
+	if err != nil {
+		if wrong := (*FileError)(nil); !errors.As(err, &wrong) || len(wrong.Problems) == 0 {
+			t.Fatalf("error %v", err)
+		}
+		return false
+	}
+	poolOf, pools, leaving := map[string]string{}, map[string]bool{}, map[string]int{}
+	for _, n := range s.Nodes {
+		poolOf[n.Name], pools[n.Pool] = n.Pool, true
+	}
+	for _, p := range s.Pods {
+		pool, known := poolOf[p.Node]
+		if known && !p.Mirror && !p.Finished() && p.DeletedAt.IsZero() && !strings.HasPrefix(p.Workload, "DaemonSet/") {
+			leaving[pool]++
+		}
+	}
+	for _, pool := range slices.Sorted(maps.Keys(pools)) {
+		for _, strategy := range []fleet.Strategy{fleet.BlueGreen, fleet.Buffer, fleet.InPlace} {
+			p := evacuate.PlanPool(evacuate.PoolInput{
+				Snapshot: s, Pool: pool, Strategy: strategy, ExtraNodes: len(text) % 3, Assume: evacuate.UsualAssumptions,
+				Policy: fleet.UsualNodePolicy().Evacuation, Pace: fleet.UsualNodePolicy().Pace,
+			})
+			m := p.Moves
+			if p.Pods != leaving[pool] || m.Roll+m.Surge+m.Evict+m.Ordered+m.Wait+m.Refuse+len(p.Blocked) != p.Pods || p.BoundSeconds > p.Forecast.P50 || p.Forecast.P50 > p.Forecast.P90 {
+				t.Fatalf("%+v", p)
+			}
+		}
+	}
+	return true
 }
