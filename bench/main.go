@@ -2,7 +2,7 @@
 // each: what was measured, its limit, and the baseline of the same run where
 // there is one. It ends with exit code 1 when a limit is passed.
 //
-// Arguments choose what is measured: decisions, store, engine, evacuation, or
+// Arguments choose what is measured: decisions, plan, store, engine, evacuation, or
 // single strategies as in evacuation/blueGreen; without any, all is.
 package main
 
@@ -58,12 +58,17 @@ func whole(name string, measure func(context.Context) ([]figure, error)) benchma
 }
 
 func benchmarks() []benchmark {
-	return []benchmark{whole("decisions", decisions), whole("store", store), whole("engine", engine), {"evacuation", evacuations}}
+	return []benchmark{whole("decisions", decisions), whole("plan", plans), whole("store", store), whole("engine", engine), {"evacuation", evacuations}}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ok, err := run(ctx, os.Args[1:])
+	ok, err := true, error(nil)
+	if len(os.Args) == 3 && os.Args[1] == planArgument {
+		err = planHere(ctx, os.Args[2])
+	} else {
+		ok, err = run(ctx, os.Args[1:])
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -2,13 +2,19 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
 
+	"liftlock.dev/liftlock/internal/adapter/kube"
 	"liftlock.dev/liftlock/internal/cli"
 	"liftlock.dev/liftlock/internal/config"
+	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
@@ -41,6 +47,19 @@ func (h *Host) Look(ctx context.Context, file rollout.FleetFile, log *slog.Logge
 	reach := &reaches{log: log, open: map[string]rollout.Reach{}}
 	stepper := &rollout.Stepper{Reach: reach.of, Clock: time.Now, Log: log}
 	return stepper.Look(ctx, &file.Spec)
+}
+
+// ReadSnapshot reads a cluster's objects from a file.
+func (h *Host) ReadSnapshot(ctx context.Context, path string, in io.Reader, at time.Time) (_ fleet.Snapshot, _ []fleet.Finding, err error) {
+	if path == "-" {
+		return kube.ReadFile(ctx, in, "standard input", at)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fleet.Snapshot{}, nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return kube.ReadFile(ctx, file, path, at)
 }
 
 // Version is what this binary is.

@@ -5,7 +5,7 @@ package cli
 const (
 	ExitOK          = 0   // done, or nothing to do
 	ExitFailed      = 1   // the rollout, or the command, failed
-	ExitBadInput    = 2   // a Fleet file, a flag or an argument is wrong; nothing was touched
+	ExitBadInput    = 2   // a Fleet file, a snapshot, a flag or an argument is wrong; nothing was touched
 	ExitRefused     = 3   // the request makes no sense in the present state; nothing was changed
 	ExitLocked      = 4   // another engine holds the state folder
 	ExitAborted     = 5   // the rollout was aborted by a person

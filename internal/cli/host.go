@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"time"
 
+	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
@@ -22,6 +25,11 @@ type Host interface {
 	StartEngine(ctx context.Context, o EngineOptions) (Engine, error)
 	// Look says what would be done to a fleet, and changes nothing.
 	Look(ctx context.Context, file rollout.FleetFile, log *slog.Logger) (*rollout.Outlook, error)
+	// ReadSnapshot reads a cluster's objects from a file, or from in where the path
+	// is "-". The snapshot is of the time at, or where that is zero, of the newest
+	// time in it. What can be read but does not seem to be right or whole is a
+	// finding.
+	ReadSnapshot(ctx context.Context, path string, in io.Reader, at time.Time) (fleet.Snapshot, []fleet.Finding, error)
 	// Version is what this binary is.
 	Version() VersionInfo
 }

@@ -53,6 +53,21 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// What a file that says nothing about nodes gets is what a plan without a file gets.
+func TestUsualNodePolicy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fleet.yaml")
+	if err := os.WriteFile(path, []byte(minimal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec, _, err := config.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(spec.Nodes, fleet.UsualNodePolicy()); diff != "" {
+		t.Errorf("(-file +usual):\n%s", diff)
+	}
+}
+
 func TestReadMissing(t *testing.T) {
 	_, _, err := config.Read(filepath.Join(t.TempDir(), "fleet.yaml"))
 	if !errors.Is(err, fs.ErrNotExist) {

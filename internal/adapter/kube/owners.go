@@ -58,6 +58,36 @@ func topmost(namespace string, owner *metav1.OwnerReference, find finder) (key s
 	return key, nil
 }
 
+// unseenOwner is the key of the workload that a pod belongs to by its own or its
+// ReplicaSet's word, where that is not to be found; "" where all is.
+func unseenOwner(namespace string, owner *metav1.OwnerReference, find finder) string {
+	if owner == nil {
+		return ""
+	}
+	kind, known := kindOf(owner)
+	if !known {
+		return ""
+	}
+	_, above, found := find(string(owner.UID))
+	if found && kind == fleet.ReplicaSet && above != nil {
+		if owner = above; !isKnown(owner) {
+			return ""
+		}
+		kind, _ = kindOf(owner)
+		_, _, found = find(string(owner.UID))
+	}
+	if found {
+		return ""
+	}
+	w := fleet.Workload{Kind: kind, Namespace: namespace, Name: owner.Name}
+	return w.Key()
+}
+
+func isKnown(owner *metav1.OwnerReference) bool {
+	_, known := kindOf(owner)
+	return known
+}
+
 // otherWorkload stands for a controller that we know by name only. Its kind is
 // part of its name, so that a Rollout and a CloneSet of one name stay apart.
 func otherWorkload(namespace string, owner *metav1.OwnerReference) fleet.Workload {

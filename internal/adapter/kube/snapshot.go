@@ -33,6 +33,9 @@ type gathered struct {
 	attachments           []storagev1.VolumeAttachment
 	balancers             []fleet.LoadBalancer
 	terminatingNamespaces []string
+	// partial: what is not here may exist all the same, since nobody knows
+	// whether it was asked for.
+	partial bool
 }
 
 // Snapshot implements rollout.Kubernetes.
@@ -146,7 +149,7 @@ func (c *cluster) gather(ctx context.Context) (*gathered, error) {
 		names, err := list(ctx, c.client.CoreV1().Namespaces().List, func(page *corev1.NamespaceList) []string {
 			var names []string
 			for i := range page.Items {
-				if n := &page.Items[i]; n.DeletionTimestamp != nil || n.Status.Phase == corev1.NamespaceTerminating {
+				if n := &page.Items[i]; ends(n) {
 					names = append(names, n.Name)
 				}
 			}
@@ -230,6 +233,11 @@ func assemble(g *gathered) fleet.Snapshot {
 	for i := range g.pods {
 		pod := g.pods[i].pod
 		key, other := topmost(pod.Namespace, g.pods[i].owner, find)
+		if g.partial {
+			if unseen := unseenOwner(pod.Namespace, g.pods[i].owner, find); unseen != "" {
+				key, other = unseen, nil
+			}
+		}
 		pod.Workload = key
 		withPods[key] = true
 		if other != nil {
