@@ -33,7 +33,16 @@ type watch struct {
 	sets      map[types.UID]string // ReplicaSets of Deployments: the workload they belong to
 	pods      map[types.UID]*pod
 	budgets   map[string]*policyv1.PodDisruptionBudget
+	// blind: the watch of pods broke, and what has changed since is told one by
+	// one, in an order in which it never happened. Nothing is judged until that
+	// has been told in full; seeing is when it has.
+	blind  bool
+	seeing *time.Timer
 }
+
+// catchUp is how long after the first news of pods that follow a blind stretch
+// all of it has been told: it is one list, told at once.
+const catchUp = 500 * time.Millisecond
 
 // workload is a Deployment or StatefulSet, or a ReplicaSet without an owner.
 type workload struct {
@@ -70,6 +79,37 @@ func newWatch(id, name string, now func() time.Time, factory informers.SharedInf
 func (v *watch) stop() {
 	v.cancel()
 	v.factory.Shutdown()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.seeing != nil {
+		v.seeing.Stop()
+	}
+}
+
+// lost is told that pods cannot be watched at the moment.
+func (v *watch) lost() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.blind = true
+	if v.seeing != nil {
+		v.seeing.Stop()
+		v.seeing = nil
+	}
+}
+
+// told is told of news of a pod.
+func (v *watch) told() {
+	if !v.blind || v.seeing != nil {
+		return
+	}
+	v.seeing = time.AfterFunc(catchUp, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.seeing != nil { // not lost again meanwhile
+			v.blind, v.seeing = false, nil
+			v.judgeAll()
+		}
+	})
 }
 
 // listen hangs the watch on its informers.
@@ -81,7 +121,11 @@ func (v *watch) listen() error {
 	} {
 		// An API server that is away for a while, as in every upgrade, is asked
 		// again; there is nobody to complain to.
-		if err := informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}); err != nil {
+		lost := func(context.Context, *cache.Reflector, error) {}
+		if informer == core.Pods().Informer() {
+			lost = func(context.Context, *cache.Reflector, error) { v.lost() }
+		}
+		if err := informer.SetWatchErrorHandlerWithContext(lost); err != nil {
 			return err
 		}
 		registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -124,6 +168,7 @@ func (v *watch) changed(object any) {
 		v.budgets[o.Namespace+"/"+o.Name] = o
 		v.judgeAll()
 	case *corev1.Pod:
+		v.told()
 		v.putPod(o)
 	}
 }
@@ -143,6 +188,7 @@ func (v *watch) deleted(object any) {
 		delete(v.budgets, o.Namespace+"/"+o.Name)
 		v.judgeAll()
 	case *corev1.Pod:
+		v.told()
 		p := v.pods[o.UID]
 		delete(v.pods, o.UID)
 		if p != nil && p.in != nil {
@@ -262,6 +308,9 @@ func (v *watch) judgeAll() {
 // requirement down at once, and up only when as many pods are Ready: a workload
 // that is just being scaled up has not fallen.
 func (v *watch) judge(w *workload) {
+	if v.blind {
+		return
+	}
 	now := w.ready(v.pods)
 	before := w.seen.Ready
 	required, demands := v.require(w)
