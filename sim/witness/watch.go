@@ -32,7 +32,13 @@ type watch struct {
 	workloads map[string]*workload // by "Deployment/shop/web"
 	sets      map[types.UID]string // ReplicaSets of Deployments: the workload they belong to
 	pods      map[types.UID]*pod
-	budgets   map[string]*policyv1.PodDisruptionBudget
+	budgets   map[string]demand
+}
+
+// demand is a PodDisruptionBudget with its selector as parsed.
+type demand struct {
+	*policyv1.PodDisruptionBudget
+	selector labels.Selector
 }
 
 // workload is a Deployment or StatefulSet, or a ReplicaSet without an owner.
@@ -63,7 +69,7 @@ type pod struct {
 func newWatch(id, name string, now func() time.Time, factory informers.SharedInformerFactory, cancel context.CancelFunc) *watch {
 	return &watch{
 		id: id, name: name, now: now, factory: factory, cancel: cancel, workloads: map[string]*workload{},
-		sets: map[types.UID]string{}, pods: map[types.UID]*pod{}, budgets: map[string]*policyv1.PodDisruptionBudget{},
+		sets: map[types.UID]string{}, pods: map[types.UID]*pod{}, budgets: map[string]demand{},
 	}
 }
 
@@ -121,8 +127,7 @@ func (v *watch) changed(object any) {
 			v.adopt()
 		}
 	case *policyv1.PodDisruptionBudget:
-		v.budgets[o.Namespace+"/"+o.Name] = o
-		v.judgeAll()
+		v.putBudget(o)
 	case *corev1.Pod:
 		v.putPod(o)
 	}
@@ -141,7 +146,7 @@ func (v *watch) deleted(object any) {
 		v.drop("ReplicaSet/"+o.Namespace+"/"+o.Name, o.UID)
 	case *policyv1.PodDisruptionBudget:
 		delete(v.budgets, o.Namespace+"/"+o.Name)
-		v.judgeAll()
+		v.judgeAll(o.Namespace)
 	case *corev1.Pod:
 		p := v.pods[o.UID]
 		delete(v.pods, o.UID)
@@ -252,9 +257,27 @@ func (w *workload) ready(pods map[types.UID]*pod) int {
 	return n
 }
 
-func (v *watch) judgeAll() {
+// putBudget records what a budget demands; its status, which changes with every
+// pod, demands nothing.
+func (v *watch) putBudget(o *policyv1.PodDisruptionBudget) {
+	key := o.Namespace + "/" + o.Name
+	if known, ok := v.budgets[key]; ok && known.Generation == o.Generation && known.UID == o.UID && o.Generation != 0 {
+		return
+	}
+	b := demand{PodDisruptionBudget: o, selector: labels.Nothing()}
+	if selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector); err == nil && o.Spec.Selector != nil {
+		b.selector = selector
+	}
+	v.budgets[key] = b
+	v.judgeAll(o.Namespace)
+}
+
+// judgeAll judges the workloads of a namespace: budgets reach no further.
+func (v *watch) judgeAll(namespace string) {
 	for _, w := range v.workloads {
-		v.judge(w)
+		if w.namespace == namespace {
+			v.judge(w)
+		}
 	}
 }
 
