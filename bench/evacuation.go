@@ -51,7 +51,8 @@ func judge(outcomes map[string]evacuation.Outcome) []figure {
 		figures = append(figures, moves, falls,
 			info(say("workloads that fell below requirement"), float64(o.Fallen)),
 			info(say("pod-seconds below requirement"), o.PodSeconds),
-			info(say("extra nodes at the peak"), float64(o.ExtraNodes)))
+			info(say("extra nodes at the peak"), float64(o.ExtraNodes)),
+			info(say("processors busy, percent"), 100*o.Busy))
 		for _, than := range limits.faster {
 			if other, ok := outcomes[than.name]; ok {
 				baseline := other.Whole().Seconds()

@@ -26,6 +26,9 @@ const (
 	newImage          = imageFamily + "-202611.09.0"
 	clusterID         = "/subscriptions/00000000-0000-0000-0000-000000000001/resourcegroups/rg-bench/providers/microsoft.containerservice/managedclusters/bench"
 	poolName          = "apps"
+	// growth of memory before garbage is collected, in percent: processor time is
+	// what a machine lacks that simulates a hundred.
+	growth = 400
 )
 
 // bed is one cluster, whole and watched, for one strategy.
@@ -49,7 +52,7 @@ func newBed(ctx context.Context, binaries string, size Size, log *slog.Logger) (
 		return nil, nil, fmt.Errorf("folder for a cluster: %w", err)
 	}
 	b := &bed{size: size, apps: draw(size)}
-	world, err := kube.New(kube.Options{BinDir: binaries, StateDir: filepath.Join(state, "kube"), Logger: log})
+	world, err := kube.New(kube.Options{BinDir: binaries, StateDir: filepath.Join(state, "kube"), Growth: growth, Logger: log})
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(state))
 	}

@@ -44,17 +44,17 @@ func liftlock(nodes fleet.NodePolicy, rounds *[]round) func(context.Context, *be
 		defer end(nil)
 		cloud, err := newProvider(life, b, func(pool string) {
 			if pool != goes {
-				end(fmt.Errorf("Liftlock deletes pool %s, not %s", pool, goes))
+				end(fmt.Errorf("it deletes pool %s, not %s", pool, goes))
 				return
 			}
 			if left := b.recorder.left(onPool(pool)); left != "" {
-				end(fmt.Errorf("Liftlock deletes pool %s, but there are %s", pool, left))
+				end(fmt.Errorf("it deletes pool %s, but there are %s", pool, left))
 				return
 			}
 			end(errDone)
 		}, func(names []string) {
 			if there := b.recorder.there(names); there != "" {
-				end(fmt.Errorf("Liftlock removes nodes, but there are %s", there))
+				end(fmt.Errorf("it removes nodes, but there are %s", there))
 			}
 			batches.gone(names)
 		})
@@ -95,7 +95,7 @@ func (b *bed) rollOut(life context.Context, store *sqlite.File, cloud *provider,
 		return err
 	}
 	if ro.ID == "" {
-		return errors.New("Liftlock finds nothing to do")
+		return errors.New("the rollout finds nothing to do")
 	}
 	return newEngine(stepper).run(life, rollout.Task{Rollout: ro.ID})
 }
@@ -174,7 +174,7 @@ func (e *engine) take(life context.Context, t rollout.Task, nudge <-chan struct{
 		turn, err := e.stepper.Step(life, t)
 		switch {
 		case life.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it has lived long enough; why is the cause of its context
 		case err != nil:
 			if failures++; failures > patience {
 				return fmt.Errorf("step %s: %w", t.ID(), err)

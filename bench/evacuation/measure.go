@@ -35,6 +35,8 @@ type Outcome struct {
 	// Fallen the workloads, PodSeconds how much of what they require was missing.
 	Falls, Fallen int
 	PodSeconds    float64
+	// Busy is the share of time for which the machine's processors were busy.
+	Busy float64
 }
 
 // Whole is the makespan extrapolated to the whole cluster: twice as many nodes
@@ -61,10 +63,11 @@ func measure(ctx context.Context, binaries string, size Size, s strategy, progre
 	if err := b.begin(ctx); err != nil {
 		return Outcome{}, fmt.Errorf("%s: %w", s.name, err)
 	}
+	before := readProcessors()
 	if err := s.run(ctx, b); err != nil {
 		return Outcome{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	o := Outcome{Name: s.name, Makespan: time.Since(b.began)}
+	o := Outcome{Name: s.name, Makespan: time.Since(b.began), Busy: readProcessors().since(before)}
 	if left := b.recorder.left(old); left != "" {
 		return o, fmt.Errorf("%s: says that it is done, but there are %s", s.name, left)
 	}
@@ -77,8 +80,8 @@ func measure(ctx context.Context, binaries string, size Size, s strategy, progre
 		fmt.Fprintf(progress, "bench: %s: more pods were made than there were: %s\n", s.name, strings.Join(again, ", "))
 	}
 	o.see(b.witness.Report(), progress)
-	fmt.Fprintf(progress, "bench: %s: %.1f s, %.3f moves per pod, %d falls of %d workloads, %.0f pod-seconds below, %d more nodes, bound %.1f s (%s)\n",
-		s.name, o.Makespan.Seconds(), o.MovesPerPod, o.Falls, o.Fallen, o.PodSeconds, o.ExtraNodes, o.Bound.Seconds(), o.BoundBy)
+	fmt.Fprintf(progress, "bench: %s: %.1f s, %.3f moves per pod, %d falls of %d workloads, %.0f pod-seconds below, %d more nodes, bound %.1f s (%s)%s\n",
+		s.name, o.Makespan.Seconds(), o.MovesPerPod, o.Falls, o.Fallen, o.PodSeconds, o.ExtraNodes, o.Bound.Seconds(), o.BoundBy, overloaded(o.Busy))
 	return o, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -49,6 +50,8 @@ type agent struct {
 const (
 	// leasePeriod is how often a kubelet renews its lease.
 	leasePeriod = 10 * time.Second
+	// renewAtOnce bounds how many leases are renewed at a time.
+	renewAtOnce = 16
 	// restBetween keeps a burst of changes from being looked at one by one.
 	restBetween = 50 * time.Millisecond
 	// tryAgain is when something that failed is looked at again.
@@ -286,14 +289,22 @@ func (a *agent) renewLeases(ctx context.Context) {
 		if err != nil {
 			a.log.WarnContext(ctx, "nodes not listed", "error", err)
 		}
+		// Kubelets do not wait for each other; on a busy machine a hundred in a row
+		// would take longer than a node may be silent.
+		var renewals errgroup.Group
+		renewals.SetLimit(renewAtOnce)
 		for _, node := range nodes {
 			if node.Labels[kubeletLabel] == "" {
 				continue
 			}
-			if err := a.cluster.renewLease(ctx, node); err != nil && ctx.Err() == nil {
-				a.log.WarnContext(ctx, "node lease not renewed", "node", node.Name, "error", err)
-			}
+			renewals.Go(func() error {
+				if err := a.cluster.renewLease(ctx, node); err != nil && ctx.Err() == nil {
+					a.log.WarnContext(ctx, "node lease not renewed", "node", node.Name, "error", err)
+				}
+				return nil
+			})
 		}
+		_ = renewals.Wait() // each has said what went wrong
 		select {
 		case <-ctx.Done():
 			return

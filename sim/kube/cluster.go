@@ -29,6 +29,7 @@ import (
 type Cluster struct {
 	spec   aks.ClusterSpec
 	binDir string
+	growth int
 	log    *slog.Logger
 	plane  *twin.ControlPlane
 	forget func()
@@ -67,13 +68,13 @@ func newCluster(ctx context.Context, options Options, spec aks.ClusterSpec, forg
 		return nil, fmt.Errorf("clear the state folder: %w", err)
 	}
 	plane, err := twin.New(twin.Options{
-		BinDir: options.BinDir, StateDir: folder, Name: spec.Name, Version: spec.Version, Logger: options.Logger,
+		BinDir: options.BinDir, StateDir: folder, Name: spec.Name, Version: spec.Version, Growth: options.Growth, Logger: options.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	c := &Cluster{
-		spec: spec, binDir: options.BinDir, plane: plane, forget: forget,
+		spec: spec, binDir: options.BinDir, growth: options.Growth, plane: plane, forget: forget,
 		log:  options.Logger.With("cluster", spec.Name),
 		dice: newDice(spec.Timing.Seed),
 	}

@@ -40,6 +40,9 @@ type Options struct {
 	BinDir string
 	// StateDir is made, and removed by Close; nobody else may use it.
 	StateDir string
+	// Growth is by how many percent the memory of a cluster's processes may grow
+	// before they collect garbage; 0 for 50.
+	Growth int
 	// Logger takes what happens behind the API; nil for nothing.
 	Logger *slog.Logger
 }

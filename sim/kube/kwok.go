@@ -2,10 +2,12 @@ package kube
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"text/template"
 
 	"liftlock.dev/liftlock/internal/adapter/twin/process"
@@ -73,7 +75,7 @@ func (c *Cluster) startKWOK(ctx context.Context) (*process.Process, error) {
 			// and overlook pods that are bound before it does.
 			"--node-lease-duration-seconds=0",
 		},
-		Env:     []string{"GOGC=50", "HOME=" + stateDir},
+		Env:     []string{"GOGC=" + strconv.Itoa(cmp.Or(c.growth, 50)), "HOME=" + stateDir},
 		Dir:     stateDir,
 		LogFile: filepath.Join(stateDir, "kwok.log"),
 	})

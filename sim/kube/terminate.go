@@ -23,8 +23,10 @@ func (a *agent) terminate(ctx context.Context, p *pass) error {
 		return err
 	}
 	for _, pod := range pods {
-		owner := metav1.GetControllerOf(pod)
-		if pod.DeletionTimestamp == nil || owner == nil || owner.Kind != "StatefulSet" || len(pod.Finalizers) > 0 {
+		if pod.DeletionTimestamp == nil || len(pod.Finalizers) > 0 {
+			continue
+		}
+		if owner := metav1.GetControllerOfNoCopy(pod); owner == nil || owner.Kind != "StatefulSet" {
 			continue
 		}
 		if node, err := a.nodes.Get(pod.Spec.NodeName); err != nil || node.Labels[kubeletLabel] == "" {

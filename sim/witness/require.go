@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -87,13 +86,12 @@ func (v *watch) require(w *workload) (int, []string) {
 		if budget.Namespace != w.namespace {
 			continue
 		}
-		selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
-		if err != nil || budget.Spec.Selector == nil || !selector.Matches(w.template) {
+		if !budget.selector.Matches(w.template) {
 			continue
 		}
 		expected, others := w.replicas, 0
 		for _, other := range v.workloads {
-			if other != w && !other.gone && other.namespace == w.namespace && selector.Matches(other.template) {
+			if other != w && !other.gone && other.namespace == w.namespace && budget.selector.Matches(other.template) {
 				others += other.replicas
 			}
 		}

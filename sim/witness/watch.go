@@ -32,12 +32,18 @@ type watch struct {
 	workloads map[string]*workload // by "Deployment/shop/web"
 	sets      map[types.UID]string // ReplicaSets of Deployments: the workload they belong to
 	pods      map[types.UID]*pod
-	budgets   map[string]*policyv1.PodDisruptionBudget
+	budgets   map[string]demand
 	// blind: the watch of pods broke, and what has changed since is told one by
 	// one, in an order in which it never happened. Nothing is judged until that
 	// has been told in full; seeing is when it has.
 	blind  bool
 	seeing *time.Timer
+}
+
+// demand is a PodDisruptionBudget with its selector as parsed.
+type demand struct {
+	*policyv1.PodDisruptionBudget
+	selector labels.Selector
 }
 
 // catchUp is how long after the first news of pods that follow a blind stretch
@@ -72,7 +78,7 @@ type pod struct {
 func newWatch(id, name string, now func() time.Time, factory informers.SharedInformerFactory, cancel context.CancelFunc) *watch {
 	return &watch{
 		id: id, name: name, now: now, factory: factory, cancel: cancel, workloads: map[string]*workload{},
-		sets: map[types.UID]string{}, pods: map[types.UID]*pod{}, budgets: map[string]*policyv1.PodDisruptionBudget{},
+		sets: map[types.UID]string{}, pods: map[types.UID]*pod{}, budgets: map[string]demand{},
 	}
 }
 
@@ -107,7 +113,9 @@ func (v *watch) told() {
 		defer v.mu.Unlock()
 		if v.seeing != nil { // not lost again meanwhile
 			v.blind, v.seeing = false, nil
-			v.judgeAll()
+			for _, w := range v.workloads {
+				v.judge(w)
+			}
 		}
 	})
 }
@@ -165,8 +173,7 @@ func (v *watch) changed(object any) {
 			v.adopt()
 		}
 	case *policyv1.PodDisruptionBudget:
-		v.budgets[o.Namespace+"/"+o.Name] = o
-		v.judgeAll()
+		v.putBudget(o)
 	case *corev1.Pod:
 		v.told()
 		v.putPod(o)
@@ -186,7 +193,7 @@ func (v *watch) deleted(object any) {
 		v.drop("ReplicaSet/"+o.Namespace+"/"+o.Name, o.UID)
 	case *policyv1.PodDisruptionBudget:
 		delete(v.budgets, o.Namespace+"/"+o.Name)
-		v.judgeAll()
+		v.judgeAll(o.Namespace)
 	case *corev1.Pod:
 		v.told()
 		p := v.pods[o.UID]
@@ -298,9 +305,27 @@ func (w *workload) ready(pods map[types.UID]*pod) int {
 	return n
 }
 
-func (v *watch) judgeAll() {
+// putBudget records what a budget demands; its status, which changes with every
+// pod, demands nothing.
+func (v *watch) putBudget(o *policyv1.PodDisruptionBudget) {
+	key := o.Namespace + "/" + o.Name
+	if known, ok := v.budgets[key]; ok && known.Generation == o.Generation && known.UID == o.UID && o.Generation != 0 {
+		return
+	}
+	b := demand{PodDisruptionBudget: o, selector: labels.Nothing()}
+	if selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector); err == nil && o.Spec.Selector != nil {
+		b.selector = selector
+	}
+	v.budgets[key] = b
+	v.judgeAll(o.Namespace)
+}
+
+// judgeAll judges the workloads of a namespace: budgets reach no further.
+func (v *watch) judgeAll(namespace string) {
 	for _, w := range v.workloads {
-		v.judge(w)
+		if w.namespace == namespace {
+			v.judge(w)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (p *Provider) ScalePool(ctx context.Context, cluster fleet.Cluster, pool fl
 	if err := unchanged(a, pool.ETag, props.ETag); err != nil {
 		return rollout.Operation{}, err
 	}
-	props.Count = new(int32(count)) //nolint:gosec // a pool has at most 1000 nodes
+	props.Count = new(int32(count))
 	return p.writePool(ctx, t, kindScalePool, a, cluster.ID, pool.Name, had)
 }
 

@@ -145,6 +145,7 @@ func (r *rig) evacuate(t *testing.T, k rollout.Kubernetes, in evacuate.Input) ti
 						t.Errorf("%s %s%s while load balancers may still send to node %s", a.Kind, a.Pod, a.Workload, name)
 					}
 				}
+			default:
 			}
 		}
 		in.Memory = pass.Memory

@@ -307,12 +307,12 @@ func TestMutatedFiles(t *testing.T) {
 				text = text[:from]
 			case 1:
 				text = slices.Delete(text, from, min(len(text), from+rng.IntN(400)))
+			case 2, 3, 4:
+				text = slices.Replace(text, from, to, []byte(odd[rng.IntN(len(odd))])...)
 			default: // one word for another
 				other := at[rng.IntN(len(at))]
 				piece := slices.Clone(text[min(other[0], len(text)):min(other[1], len(text))])
 				text = slices.Replace(text, from, to, piece...)
-			case 2, 3, 4:
-				text = slices.Replace(text, from, to, []byte(odd[rng.IntN(len(odd))])...)
 			}
 		}
 		if planAny(t, string(text)) {

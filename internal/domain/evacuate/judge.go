@@ -108,7 +108,7 @@ func (t *turn) reason(blocked, waiting []string) string {
 			return "there was nothing to move"
 		}
 		if sick := len(t.mem.Acted); sick > 0 {
-			return fmt.Sprintf("all %d pods have left; %d workloads do not come back: %s", t.pass.Total, sick, some(sortedKeys(t.mem.Acted), 3))
+			return fmt.Sprintf("all %d pods have left; %d workloads do not come back: %s", t.pass.Total, sick, some(sortedKeys(t.mem.Acted)))
 		}
 		return fmt.Sprintf("all %d pods have left, and everything that moved is back", t.pass.Total)
 	case StatusMoving:
@@ -127,11 +127,11 @@ func (t *turn) reason(blocked, waiting []string) string {
 		case t.stop != "":
 			parts = append(parts, t.stop)
 		case len(waiting) > 0:
-			parts = append(parts, some(waiting, 3))
+			parts = append(parts, some(waiting))
 		case len(t.gates) > 0:
 			parts = append(parts, "waits: "+t.gates[sortedKeys(t.gates)[0]])
 		case len(t.mem.Acted) > 0:
-			parts = append(parts, "waits until "+some(sortedKeys(t.mem.Acted), 3)+" is back")
+			parts = append(parts, "waits until "+some(sortedKeys(t.mem.Acted))+" is back")
 		}
 	case StatusBlocked:
 		parts = append(parts, progress)
@@ -142,7 +142,7 @@ func (t *turn) reason(blocked, waiting []string) string {
 		}
 	}
 	if len(blocked) > 0 {
-		parts = append(parts, fmt.Sprintf("%d cannot be moved: %s", len(blocked), some(blocked, 3)))
+		parts = append(parts, fmt.Sprintf("%d cannot be moved: %s", len(blocked), some(blocked)))
 	}
 	if t.pass.Status == StatusBlocked || t.still() {
 		for _, f := range t.pass.Findings {

@@ -389,7 +389,7 @@ func (t *turn) receive() {
 	}
 	usable := slices.ContainsFunc(t.room.nodes, func(n *roomNode) bool { return len(t.receiving) == 0 || t.receiving[n.Name] })
 	if len(t.room.missing) > 0 && !t.started || !usable {
-		t.stop = "waits for capacity: " + some(t.room.missing, 3)
+		t.stop = "waits for capacity: " + some(t.room.missing)
 		if len(t.room.missing) == 0 {
 			t.stop = "waits for capacity: no node is named that could take the pods"
 		}
@@ -509,7 +509,8 @@ func (t *turn) refused(kind ActionKind, object, uid string) (Refusal, bool) {
 }
 
 // some joins the first few of a list and counts the rest.
-func some(list []string, most int) string {
+func some(list []string) string {
+	const most = 3
 	if len(list) <= most {
 		return strings.Join(list, "; ")
 	}

@@ -309,7 +309,7 @@ func notPulled(never []string) fleet.Finding {
 	return fleet.Finding{
 		ID: "image-not-pulled", Severity: fleet.Warning, Object: "Images",
 		What:   "some images are not on the new nodes before pods move there",
-		Why:    some(never, 3),
+		Why:    some(never),
 		Remedy: remedies("see to the registry, its secrets and the right to create pods", "raise evacuation.prePull.timeout", "set evacuation.prePull.images: off and accept that these pods start late"),
 	}
 }
