@@ -93,10 +93,10 @@ func team(namespace string) []app {
 // Times that are drawn. What keeps state starts and stops sooner; Jobs begin with
 // the measurement and end while pods move.
 const (
-	startLeast, startMedian, startMost = 5 * time.Second, 10 * time.Second, 20 * time.Second
-	stopLeast, stopMost                = 1 * time.Second, 5 * time.Second
+	startLeast, startMedian, startMost  = 5 * time.Second, 10 * time.Second, 20 * time.Second
+	stopLeast, stopMost                 = 1 * time.Second, 5 * time.Second
 	statefulStartMost, statefulStopMost = 7 * time.Second, 3 * time.Second
-	runsLeast, runsMost = 55 * time.Second, 75 * time.Second
+	runsLeast, runsMost                 = 55 * time.Second, 75 * time.Second
 )
 
 // Times that are the same for all.
