@@ -101,6 +101,7 @@ func TestFileIsReadAsAnAPIServerIs(t *testing.T) {
 					}
 				}
 				want := live
+				want.LoadBalancers = nil // a plan does not look at Services
 				want.Workloads = slices.DeleteFunc(slices.Clone(live.Workloads), func(w fleet.Workload) bool {
 					return w.Kind == fleet.ReplicaSet && !known[w.Key()] // its Deployment is gone, or not in the file
 				})
