@@ -94,7 +94,7 @@ func team(namespace string) []app {
 const (
 	startLeast, startMedian, startMost = 5 * time.Second, 10 * time.Second, 20 * time.Second
 	stopLeast, stopMost                = 1 * time.Second, 5 * time.Second
-	// of what keeps state
+	// Of what keeps state.
 	statefulStartMost, statefulStopMost = 7 * time.Second, 3 * time.Second
 	// Jobs begin with the measurement and end while pods move.
 	runsLeast, runsMost = 55 * time.Second, 75 * time.Second

@@ -39,11 +39,11 @@ func liftlock(how fleet.Strategy, surge fleet.Amount) func(context.Context, *bed
 		defer end(nil)
 		cloud, err := newProvider(life, b, func(pool string) {
 			if pool != goes {
-				end(fmt.Errorf("Liftlock deletes pool %s, not %s", pool, goes))
+				end(fmt.Errorf("pool %s is deleted, not %s", pool, goes))
 				return
 			}
 			if left := b.recorder.left(onPool(pool)); left != "" {
-				end(fmt.Errorf("Liftlock deletes pool %s, but there are %s", pool, left))
+				end(fmt.Errorf("pool %s is deleted, but there are %s", pool, left))
 				return
 			}
 			end(errDone)
@@ -81,7 +81,7 @@ func (b *bed) rollOut(life context.Context, store *sqlite.File, cloud *provider,
 		return err
 	}
 	if ro.ID == "" {
-		return errors.New("Liftlock finds nothing to do")
+		return errors.New("the rollout finds nothing to do")
 	}
 	return newEngine(stepper).run(life, rollout.Task{Rollout: ro.ID})
 }
@@ -154,7 +154,7 @@ func (e *engine) take(life context.Context, t rollout.Task, nudge <-chan struct{
 		turn, err := e.stepper.Step(life, t)
 		switch {
 		case life.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // what ended it says why
 		case err != nil:
 			if failures++; failures > patience {
 				return fmt.Errorf("step %s: %w", t.ID(), err)
