@@ -28,14 +28,20 @@ func TestBlindStretch(t *testing.T) {
 				v.changed(podOf(set, "ReplicaSet", 1))
 				v.begin()
 				if tc.blind {
-					v.lost()
+					v.lost("/pods")
+					v.lost("/replicasets")
 					time.Sleep(time.Minute)
+					v.found("/pods")
 				}
 				v.deleted(podOf(set, "ReplicaSet", 1))
 				if tc.back {
 					v.changed(podOf(set, "ReplicaSet", 2))
 				}
 				time.Sleep(2 * catchUp)
+				if tc.blind { // the new pods' owners come to be known later than they
+					v.found("/replicasets")
+					time.Sleep(2 * catchUp)
+				}
 				synctest.Wait()
 				if got := v.report().Violations; got != tc.falls {
 					t.Errorf("%d falls, want %d", got, tc.falls)

@@ -33,9 +33,10 @@ type watch struct {
 	sets      map[types.UID]string // ReplicaSets of Deployments: the workload they belong to
 	pods      map[types.UID]*pod
 	budgets   map[string]demand
-	// blind: the watch of pods broke, and what has changed since is told one by
-	// one, in an order in which it never happened. Nothing is judged until that
-	// has been told in full; seeing is when it has.
+	// missed are the kinds of which news was missed, by the paths that they are
+	// asked for at. Nothing is judged until all of it has been told; seeing is when
+	// it has.
+	missed map[string]bool
 	blind  bool
 	seeing *time.Timer
 }
@@ -45,10 +46,6 @@ type demand struct {
 	*policyv1.PodDisruptionBudget
 	selector labels.Selector
 }
-
-// catchUp is how long after the first news of pods that follow a blind stretch
-// all of it has been told: it is one list, told at once.
-const catchUp = 500 * time.Millisecond
 
 // workload is a Deployment or StatefulSet, or a ReplicaSet without an owner.
 type workload struct {
@@ -78,7 +75,7 @@ type pod struct {
 func newWatch(id, name string, now func() time.Time, factory informers.SharedInformerFactory, cancel context.CancelFunc) *watch {
 	return &watch{
 		id: id, name: name, now: now, factory: factory, cancel: cancel, workloads: map[string]*workload{},
-		sets: map[types.UID]string{}, pods: map[types.UID]*pod{}, budgets: map[string]demand{},
+		sets: map[types.UID]string{}, pods: map[types.UID]*pod{}, budgets: map[string]demand{}, missed: map[string]bool{},
 	}
 }
 
@@ -92,34 +89,6 @@ func (v *watch) stop() {
 	}
 }
 
-// lost is told that pods cannot be watched at the moment.
-func (v *watch) lost() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.blind = true
-	if v.seeing != nil {
-		v.seeing.Stop()
-		v.seeing = nil
-	}
-}
-
-// told is told of news of a pod.
-func (v *watch) told() {
-	if !v.blind || v.seeing != nil {
-		return
-	}
-	v.seeing = time.AfterFunc(catchUp, func() {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		if v.seeing != nil { // not lost again meanwhile
-			v.blind, v.seeing = false, nil
-			for _, w := range v.workloads {
-				v.judge(w)
-			}
-		}
-	})
-}
-
 // listen hangs the watch on its informers.
 func (v *watch) listen() error {
 	apps, core, policy := v.factory.Apps().V1(), v.factory.Core().V1(), v.factory.Policy().V1()
@@ -129,11 +98,7 @@ func (v *watch) listen() error {
 	} {
 		// An API server that is away for a while, as in every upgrade, is asked
 		// again; there is nobody to complain to.
-		lost := func(context.Context, *cache.Reflector, error) {}
-		if informer == core.Pods().Informer() {
-			lost = func(context.Context, *cache.Reflector, error) { v.lost() }
-		}
-		if err := informer.SetWatchErrorHandlerWithContext(lost); err != nil {
+		if err := informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}); err != nil {
 			return err
 		}
 		registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -175,7 +140,6 @@ func (v *watch) changed(object any) {
 	case *policyv1.PodDisruptionBudget:
 		v.putBudget(o)
 	case *corev1.Pod:
-		v.told()
 		v.putPod(o)
 	}
 }
@@ -195,7 +159,6 @@ func (v *watch) deleted(object any) {
 		delete(v.budgets, o.Namespace+"/"+o.Name)
 		v.judgeAll(o.Namespace)
 	case *corev1.Pod:
-		v.told()
 		p := v.pods[o.UID]
 		delete(v.pods, o.UID)
 		if p != nil && p.in != nil {

@@ -89,19 +89,27 @@ func (w *Witness) Watch(ctx context.Context, id, name string, kubeconfig []byte)
 	config.UserAgent = "liftlock-sim-witness"
 	// Clusters are small machines: the other form costs them several times as much.
 	config.AcceptContentTypes, config.ContentType = "application/vnd.kubernetes.protobuf,application/json", "application/vnd.kubernetes.protobuf"
+	look := &eyes{}
+	look.open(config)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("watching cluster %s: %w", name, err)
 	}
-	return w.WatchClient(ctx, id, name, client)
+	return w.watch(ctx, id, name, client, look)
 }
 
-// WatchClient is Watch with a client.
+// WatchClient is Watch with a client, which must not break: what it misses is
+// taken for what happened.
 func (w *Witness) WatchClient(ctx context.Context, id, name string, client kubernetes.Interface) error {
+	return w.watch(ctx, id, name, client, &eyes{})
+}
+
+func (w *Witness) watch(ctx context.Context, id, name string, client kubernetes.Interface, look *eyes) error {
 	// The watch outlives the call that begins it.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	factory := informers.NewSharedInformerFactory(client, 0)
 	v := newWatch(id, name, w.now, factory, cancel)
+	look.of = v
 	if err := v.listen(); err != nil {
 		cancel()
 		return fmt.Errorf("watching cluster %s: %w", name, err)
