@@ -27,7 +27,7 @@ if ! command -v gcc >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" 
 fi
 if command -v gcc >/dev/null; then
 	# shellcheck disable=SC2046
-	CGO_ENABLED=1 run -race -short -timeout 15m $(grep -E "$race" <<<"$all")
+	CGO_ENABLED=1 run -race -timeout 15m $(grep -E "$race" <<<"$all")
 else
 	echo "FAIL: the race detector needs gcc (apt-get install gcc libc6-dev)" | tee -a "$log"
 	status=1

@@ -43,7 +43,7 @@ func TestVerbsAtEveryStep(t *testing.T) {
 	for _, strategy := range []fleet.Strategy{fleet.BlueGreen, fleet.Buffer, fleet.InPlace} {
 		for _, verb := range []rollout.Verb{rollout.VerbPause, rollout.VerbAbort, rollout.VerbSkip, rollout.VerbRollback} {
 			t.Run(string(strategy)+"/"+string(verb), func(t *testing.T) {
-				for n := 1; ; n += stride(1) {
+				for n := 1; ; n++ {
 					w, cl := one(t, func(s *fleet.Spec) { s.Nodes.Strategy = strategy })
 					cl.NodeOSUpgradeChannel = "NodeImage"
 					w.start()

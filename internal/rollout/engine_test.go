@@ -290,16 +290,6 @@ func (w *world) describe() string {
 	return s.String()
 }
 
-// stride is how many steps lie between two at which something happens. With
-// -short they are fewer: the race detector looks at each kind of step, not at
-// every one.
-func stride(n int) int {
-	if testing.Short() {
-		return 7 * n
-	}
-	return n
-}
-
 var errKilled = errors.New("killed")
 
 // killAt ends the process at the nth call of a port from now.

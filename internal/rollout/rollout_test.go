@@ -126,7 +126,7 @@ func TestForgetsEverything(t *testing.T) {
 			calm.start()
 			calm.finish(fleet.StateSucceeded)
 			want, steps := calm.cloud.state(), calm.steps
-			for at := 1; at <= steps; at += stride(1) {
+			for at := 1; at <= steps; at++ {
 				w := small()
 				w.forget = func(step int) bool { return step == at }
 				w.start()
@@ -137,7 +137,7 @@ func TestForgetsEverything(t *testing.T) {
 				w.checkEffects()
 			}
 			// And in the middle of a step, at any call of a port.
-			for at := 20; at < 20+10*steps; at += stride(9) {
+			for at := 20; at < 20+10*steps; at += 9 {
 				w := small()
 				w.start()
 				w.killAt(at)
