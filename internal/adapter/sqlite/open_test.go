@@ -94,28 +94,33 @@ func TestOpenKeepsFilesPrivate(t *testing.T) {
 	}
 }
 
+// TestOpenAtOnce opens many new files, each by several at once: what one reads
+// of a file that another is just preparing must fit together.
 func TestOpenAtOnce(t *testing.T) {
-	path := testPath(t)
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			f, err := Open(t.Context(), path)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if err := f.Write(t.Context(), fleet.JournalEntry{Action: "start"}); err != nil {
-				t.Error(err)
-			}
-			if err := f.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	entries, err := openTest(t, path).Read(t.Context(), "", 0, 0)
-	if err != nil || len(entries) != 8 {
-		t.Errorf("got %d entries (%v), want 8", len(entries), err)
+	const openers, files = 8, 30
+	for range files {
+		path := testPath(t)
+		var all sync.WaitGroup
+		for range openers {
+			all.Go(func() {
+				f, err := Open(t.Context(), path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := f.Write(t.Context(), fleet.JournalEntry{Action: "start"}); err != nil {
+					t.Error(err)
+				}
+				if err := f.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		entries, err := openTest(t, path).Read(t.Context(), "", 0, 0)
+		if err != nil || len(entries) != openers {
+			t.Fatalf("got %d entries (%v), want %d", len(entries), err, openers)
+		}
 	}
 }
 

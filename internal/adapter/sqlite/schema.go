@@ -122,11 +122,11 @@ type querier interface {
 
 // form reads which form the file has: 0 for an empty one, -1 for another program's.
 func (f *File) form(ctx context.Context, db querier) (int, error) {
+	// One statement, and so one view of the file: another process that prepares
+	// it in between would leave the mark of before and the tables of after.
+	const look = "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)"
 	var id, tables int
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return 0, err
-	}
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+	if err := db.QueryRowContext(ctx, look).Scan(&id, &tables); err != nil {
 		return 0, err
 	}
 	if id != applicationID {
