@@ -19,6 +19,7 @@ type budget struct {
 	unreadable string
 	// selected counts the pods that it selects, by workload key ("" for bare ones).
 	selected map[string]int
+	pods     []*pod // that it selects
 	// base is how many pods it expects when every workload it selects is at
 	// its own size, without our surge.
 	base int

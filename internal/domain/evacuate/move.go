@@ -539,6 +539,10 @@ func (t *turn) ordered(w *workload, p plan, pods []*pod) {
 		t.verdicts(pods, MoveOrdered, why)
 		return
 	}
+	if why := t.mayReplace(w); why != "" {
+		t.verdicts(pods, MoveOrdered, why)
+		return
+	}
 	order := slices.Clone(pods)
 	slices.SortStableFunc(order, func(a, b *pod) int {
 		return cmp.Or(cmp.Compare(readiness(a), readiness(b)), cmp.Compare(ordinal(b.Name), ordinal(a.Name)), cmp.Compare(a.key, b.key))

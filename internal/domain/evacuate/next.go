@@ -69,6 +69,8 @@ type turn struct {
 	alike      []*pod // one pod of each kind that may need its images elsewhere
 	// obstacles are what kept pods from moving in this pass.
 	obstacles []obstacle
+	// lagging says that the statuses of budgets lag behind the pods; "" when not.
+	lagging string
 }
 
 // trouble is a pod, or a workload, that does not come back.
@@ -195,6 +197,7 @@ func (t *turn) hide(w *workload, uid string) {
 // look finds out how what was moved is doing, and how much is in motion.
 func (t *turn) look() {
 	t.room = t.newRoom()
+	t.lagging = t.budgetsBehind()
 	for _, key := range sortedKeys(t.workloads) {
 		w := t.workloads[key]
 		t.bookComing(w)

@@ -178,6 +178,7 @@ func (wd *world) indexPods(budgets map[string][]*budget) {
 		for _, b := range budgets[fp.Namespace] {
 			if b.selector.Matches(labels.Set(fp.Labels)) {
 				p.budgets = append(p.budgets, b)
+				b.pods = append(b.pods, p)
 				b.selected[fp.Workload]++
 				if fp.Ready && !p.gone {
 					b.ready++
