@@ -19,6 +19,10 @@ type Finding struct {
 	What     string   `json:"what"`
 	Why      string   `json:"why,omitempty"`
 	Remedy   string   `json:"remedy,omitempty"`
+	// Owner is who can mend it: a controller, a Helm release, a team.
+	Owner string `json:"owner,omitempty"`
+	// Evidence is what was seen, a line each.
+	Evidence string `json:"evidence,omitempty"`
 	// OutageSeconds is the outage to expect where no move can keep the object up.
 	OutageSeconds int `json:"outageSeconds,omitempty"`
 	// AcceptedBy names the owner whose acceptance covers it.
