@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Runs all tests. Packages that start control planes or whole rollouts run one
-# after the other, the rest side by side; `-race` covers what is concurrent and
-# does not link the Temporal server. Real nodes and traffic come last, if this
-# machine allows it. Prints the test runner's summary at the end.
+# Runs all tests. Of packages that start control planes two run at a time, and of
+# whole rollouts as many as there are processors; the rest runs side by side.
+# `-race` covers what is concurrent and does not link the Temporal server. Real
+# nodes and traffic come last, if this machine allows it. Prints the test
+# runner's summary at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-heavy='liftlock/(internal/adapter/(twin|kube|azure)|sim/kube|sim|test/e2e|internal/durable/embedded|internal/app)$'
+heavy='liftlock/(internal/adapter/(twin|kube|azure)|sim/kube|sim|internal/durable/embedded|internal/app)$'
+rollouts='liftlock/test/e2e$'
 race='liftlock/(internal/rollout|internal/server|internal/adapter/sqlite|internal/cli/view|sim/fault|sim/witness)$'
 traffic='liftlock/test/traffic$'
 all=$(go list ./... | grep -v '/hack/')
@@ -18,9 +20,10 @@ run() {
 	go test "$@" 2>&1 | tee -a "$log" || status=1
 }
 # shellcheck disable=SC2046
-run -shuffle=on -timeout 15m $(grep -Ev "$heavy|$traffic" <<<"$all")
+run -shuffle=on -timeout 15m $(grep -Ev "$heavy|$rollouts|$traffic" <<<"$all")
 # shellcheck disable=SC2046
-run -p 1 -timeout 25m $(grep -E "$heavy" <<<"$all")
+run -p 2 -timeout 25m $(grep -E "$heavy" <<<"$all")
+run -timeout 25m ./test/e2e
 if ! command -v gcc >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
 	echo "installing gcc for the race detector" >&2
 	{ apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; } >&2 || true

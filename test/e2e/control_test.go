@@ -14,6 +14,7 @@ import (
 // TestControl steers one rollout from other processes, through everything that
 // a person can ask of it. Each part goes on where the one before has stopped.
 func TestControl(t *testing.T) {
+	t.Parallel()
 	a := startAzure(t, "control")
 	s := newSite(t)
 	path := a.fleet(t, "testdata/rings.fleet.yaml", nil)

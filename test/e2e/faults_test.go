@@ -19,6 +19,7 @@ import (
 // TestFaults takes one rollout through a bad day. Every trouble has to show as a
 // state with its reason, and has to pass without help once its cause is gone.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	a := startAzure(t, "faults")
 	s := newSite(t)
 	d := &badDay{azure: a, site: s, path: a.fleet(t, "testdata/faults.fleet.yaml", nil), world: a.ask(t, "main"), begun: a.now(t)}

@@ -14,6 +14,7 @@ import (
 // seconds, whatever it is doing. What comes of it must be what comes of a
 // rollout that nobody disturbs.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	killed(t, startAzure(t, "rings"), "testdata/rings.fleet.yaml", "first", "second")
 }
 

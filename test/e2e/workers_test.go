@@ -43,6 +43,7 @@ func (o *outside) with(args ...string) []string { return slices.Concat(args, o.f
 // TestTwoWorkers lets two processes share the work over a Temporal server of its
 // own, and kills the one that began it in the middle of an evacuation.
 func TestTwoWorkers(t *testing.T) {
+	t.Parallel()
 	a, server := startAzure(t, "one"), startOutside(t)
 	s := newSite(t)
 	path := a.fleet(t, "testdata/one.fleet.yaml", nil)
