@@ -231,7 +231,7 @@ func (s *reached) prove(ctx context.Context, ro RolloutRecord, spec *fleet.Spec,
 		entry(fleet.LedgerKubernetes, "aks", c.To.String(), "")
 		for _, family := range slices.Sorted(maps.Keys(c.Images)) {
 			if known(fleet.LedgerNodeImage, family, c.Images[family]) {
-				continue // one snapshot of an image is enough
+				continue // one snapshot of an image is enough for a ring
 			}
 			digest := ""
 			if !last {
