@@ -104,10 +104,10 @@ func renewReleases() error {
 	})
 	var out bytes.Buffer
 	out.WriteString("# The releases that hack/lifecycle reads, with their checksums as in go.sum.\n# Renew with: go run ./hack/lifecycle -renew\n")
+	if err := fetch(all, true); err != nil {
+		return err
+	}
 	for i := range all {
-		if err := all[i].fetch(true); err != nil {
-			return err
-		}
 		fmt.Fprintf(&out, "%s %s %s\n", all[i].module, all[i].version, all[i].sum)
 	}
 	return os.WriteFile(releasesFile, out.Bytes(), 0o600)
@@ -116,33 +116,53 @@ func renewReleases() error {
 // errAbsent is for a release that is not in the module cache.
 var errAbsent = errors.New("is not in the module cache")
 
-// fetch finds the module's zip, in the module cache or, where that is allowed, by
+// fetch finds the modules' zips, in the module cache or, where that is allowed, by
 // way of the module proxy.
-func (r *release) fetch(download bool) error {
-	var found struct{ Zip, Sum, Error string }
+func fetch(all []release, download bool) error {
 	var environment []string
 	if !download {
 		environment = []string{"GOPROXY=off"}
 	}
-	text, err := goCommand(environment, "mod", "download", "-json", r.module+"@"+r.version)
-	// The command also fails for a module that wants a newer Go, which is there all the same.
-	if jsonErr := json.Unmarshal(text, &found); jsonErr != nil || found.Zip == "" {
-		if !download {
-			return fmt.Errorf("%s %s %w", r.module, r.version, errAbsent)
-		}
-		return fmt.Errorf("download %s %s: %w", r.module, r.version, cmp.Or(err, jsonErr, errors.New(found.Error)))
+	arguments := []string{"mod", "download", "-json"}
+	for _, r := range all {
+		arguments = append(arguments, r.module+"@"+r.version)
 	}
-	if found.Sum == "" {
-		hash, err := os.ReadFile(found.Zip + "hash")
+	// The command also fails for modules that want a newer Go, which are there all the same.
+	text, failed := goCommand(environment, arguments...)
+	type module struct{ Path, Version, Zip, Sum, Error string }
+	found := map[string]module{}
+	for documents := json.NewDecoder(bytes.NewReader(text)); ; {
+		var m module
+		err := documents.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			break
+		}
 		if err != nil {
-			return fmt.Errorf("checksum of %s %s: %w", r.module, r.version, err)
+			return errors.Join(fmt.Errorf("what go mod download says: %w", err), failed)
 		}
-		found.Sum = strings.TrimSpace(string(hash))
+		found[m.Path+"@"+m.Version] = m
 	}
-	if r.sum != "" && r.sum != found.Sum {
-		return fmt.Errorf("%s %s has the checksum %s, and %s pins %s: it is not what was read before", r.module, r.version, found.Sum, releasesFile, r.sum)
+	for i := range all {
+		r := &all[i]
+		m := found[r.module+"@"+r.version]
+		if m.Zip == "" {
+			if !download {
+				return fmt.Errorf("%s %s %w", r.module, r.version, errAbsent)
+			}
+			return fmt.Errorf("download %s %s: %w", r.module, r.version, cmp.Or(failed, errors.New(m.Error)))
+		}
+		if m.Sum == "" {
+			hash, err := os.ReadFile(m.Zip + "hash")
+			if err != nil {
+				return fmt.Errorf("checksum of %s %s: %w", r.module, r.version, err)
+			}
+			m.Sum = strings.TrimSpace(string(hash))
+		}
+		if r.sum != "" && r.sum != m.Sum {
+			return fmt.Errorf("%s %s has the checksum %s, and %s pins %s: it is not what was read before", r.module, r.version, m.Sum, releasesFile, r.sum)
+		}
+		r.zip, r.sum = m.Zip, m.Sum
 	}
-	r.zip, r.sum = found.Zip, found.Sum
 	return nil
 }
 

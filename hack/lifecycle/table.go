@@ -14,14 +14,15 @@ import (
 
 // generate makes the tables, by the file that each belongs in.
 func generate(pinned []release, download bool) (map[string][]byte, error) {
+	if err := fetch(pinned, download); err != nil {
+		return nil, err
+	}
 	byModule := map[string][]release{}
 	for i := range pinned {
-		if err := pinned[i].fetch(download); err != nil {
-			return nil, err
-		}
 		byModule[pinned[i].module] = append(byModule[pinned[i].module], pinned[i])
 	}
 	var rows []row
+	newest := 0
 	defined, err := []componentRow{}, error(nil)
 	for _, m := range modules {
 		releases := byModule[m.path]
@@ -35,6 +36,7 @@ func generate(pinned []release, download bool) (map[string][]byte, error) {
 				return nil, err
 			}
 			rows = append(rows, more...)
+			newest = max(newest, numbers(releases[len(releases)-1].version)[1])
 			continue
 		}
 		more, err := componentRows(releases)
@@ -52,7 +54,7 @@ func generate(pinned []release, download bool) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	kubernetesText, err := goFile(inputs, kubernetesRows(rows), pinned, func(r release) bool { return r.component == kubernetes })
+	kubernetesText, err := goFile(inputs, kubernetesRows(rows, newest), pinned, func(r release) bool { return r.component == kubernetes })
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +66,9 @@ func generate(pinned []release, download bool) (map[string][]byte, error) {
 }
 
 // kubernetesRows writes upstream's table.
-func kubernetesRows(rows []row) []byte {
+func kubernetesRows(rows []row, newest int) []byte {
 	var out bytes.Buffer
+	fmt.Fprintf(&out, "// newestMinor is the newest release that was read.\nconst newestMinor = %d\n\n", newest)
 	out.WriteString("// kubernetesTable is sorted by group, version and kind.\nvar kubernetesTable = []row{\n")
 	for _, r := range rows {
 		replacement := ""

@@ -274,7 +274,7 @@ func replacement(answer *ast.ReturnStmt) (gvk, error) {
 		case "Version":
 			r.version = text
 		case "Kind":
-			r.kind = text
+			r.kind = strings.TrimSuffix(text, "List") // upstream once names the list
 		}
 	}
 	return r, nil

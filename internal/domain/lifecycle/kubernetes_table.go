@@ -5,10 +5,13 @@
 //   k8s.io/apiextensions-apiserver v0.24.2 v0.25.4 v0.26.9 v0.27.6 v0.28.3 v0.29.6 v0.30.14 v0.31.14 v0.32.13 v0.33.13 v0.34.13 v0.35.10 v0.36.6 v0.37.2
 //   k8s.io/kube-aggregator v0.29.14 v0.30.14 v0.31.14 v0.32.13 v0.33.13 v0.34.13 v0.35.10 v0.36.6 v0.37.2
 //
-// Inputs: sha256:2492ce5967290a8d35671c25a834f002dd16fb5c9afea4c3058b6aa4a13aac95
-// Rows: sha256:85ce01403df93efc5ec6f6a0191322f1cb6077bbe392e9f66a3553287daae8e9
+// Inputs: sha256:c015fed46c278b3e9812a7415af89e5ec1cd78045708f81a2686bc39a397b92d
+// Rows: sha256:fb8a3a6b495e390423ba72404393b8945ec3f3213f85ed156602cf99cadf5a0b
 
 package lifecycle
+
+// newestMinor is the newest release that was read.
+const newestMinor = 37
 
 // kubernetesTable is sorted by group, version and kind.
 var kubernetesTable = []row{
@@ -152,7 +155,7 @@ var kubernetesTable = []row{
 	{"networking.k8s.io", "v1alpha1", "ServiceCIDR", 27, 30, 33, ""},
 	{"networking.k8s.io", "v1beta1", "IPAddress", 31, 34, 37, ""},
 	{"networking.k8s.io", "v1beta1", "Ingress", 14, 19, 22, "networking.k8s.io/v1 Ingress"},
-	{"networking.k8s.io", "v1beta1", "IngressClass", 18, 19, 22, "networking.k8s.io/v1 IngressClassList"},
+	{"networking.k8s.io", "v1beta1", "IngressClass", 18, 19, 22, "networking.k8s.io/v1 IngressClass"},
 	{"networking.k8s.io", "v1beta1", "ServiceCIDR", 31, 34, 37, ""},
 	{"node.k8s.io", "v1", "RuntimeClass", 20, 0, 0, ""},
 	{"node.k8s.io", "v1alpha1", "RuntimeClass", 0, 0, 0, ""},
