@@ -64,10 +64,24 @@ func ReadStream(ctx context.Context, in io.Reader, name string) ([]fleet.Object,
 	if err != nil {
 		return nil, nil, fmt.Errorf("read manifests from %s: %w", name, err)
 	}
+	objects, skipped := readText(name, text)
+	return objects, skipped, nil
+}
+
+// Text reads manifests from a text that is at hand, such as the one that Helm
+// stored. unread says, a line each, what was not read.
+func Text(name string, text []byte) (objects []fleet.Object, unread []string) {
+	objects, skipped := readText(name, text)
+	for _, s := range skipped {
+		unread = append(unread, s.String())
+	}
+	return objects, unread
+}
+
+func readText(name string, text []byte) ([]fleet.Object, []Skipped) {
 	var found findings
 	found.text(name, text)
-	objects, skipped := found.finish()
-	return objects, skipped, nil
+	return found.finish()
 }
 
 // readAll reads files side by side. Their order decides nothing.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"liftlock.dev/liftlock/internal/adapter/manifest"
@@ -327,4 +328,44 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is made to be slow is read in time that grows with its length.
+func TestHostileTextIsReadQuickly(t *testing.T) {
+	const n = 200_000
+	var defines, includes strings.Builder
+	for i := range n / 100 {
+		fmt.Fprintf(&defines, "{{ define \"d%d\" }}%s{{ end }}\n", i, strings.Repeat(fmt.Sprintf("{{ include \"d%d\" . }}", (i+1)%(n/100)), 10))
+	}
+	includes.WriteString(defines.String() + "apiVersion: {{ include \"d0\" . }}\nkind: Pod\n")
+	for name, text := range map[string]string{
+		"openings":          "apiVersion: v1\nkind: Pod\n" + strings.Repeat("{{", n),
+		"openings in lines": "apiVersion: v1\nkind: Pod\n" + strings.Repeat("{{\n", n),
+		"comments":          "apiVersion: v1\nkind: Pod\n" + strings.Repeat("{{/*", n) + "}}",
+		"includes":          includes.String(),
+		"defines":           "apiVersion: v1\n" + strings.Repeat("{{ define \"x\" }}", n/10),
+		"documents":         strings.Repeat("---\napiVersion: v1\nkind: Pod\n", n/10),
+		"items":             "apiVersion: v1\nkind: List\nitems:\n" + strings.Repeat("- apiVersion: v1\n  kind: Pod\n", n/10),
+		"lists in lists":    strings.Repeat("{\"kind\":\"List\",\"items\":[", 10_000),
+		"deep lists":        deepLists(2_000),
+		"deep flow":         "apiVersion: v1\nkind: Pod\nmetadata: " + strings.Repeat("[", 5_000),
+	} {
+		began := time.Now()
+		if _, _, err := manifest.ReadStream(t.Context(), strings.NewReader(text), "f"); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s: %d bytes took %s", name, len(text), took)
+		}
+	}
+}
+
+// deepLists is a list in a list in a list.
+func deepLists(n int) string {
+	var out strings.Builder
+	for i := range n {
+		indent := strings.Repeat(" ", i)
+		out.WriteString(indent + "apiVersion: v1\n" + indent + "kind: List\n" + indent + "items:\n" + indent + "-\n")
+	}
+	return out.String()
 }

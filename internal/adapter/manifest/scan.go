@@ -43,6 +43,9 @@ func mask(text []byte) []byte {
 		return text
 	}
 	out := bytes.Clone(text)
+	// What has no closing any more is not looked for again: it would be once for
+	// every opening.
+	closed := map[string]int{"}}": bytes.LastIndex(text, []byte("}}")), "*/": bytes.LastIndex(text, []byte("*/"))}
 	for at := 0; ; {
 		begin := bytes.Index(out[at:], []byte("{{"))
 		if begin < 0 {
@@ -50,18 +53,25 @@ func mask(text []byte) []byte {
 		}
 		begin += at
 		rest := out[begin+2:]
-		closing := []byte("}}")
+		closing := "}}"
 		if trimmed := bytes.TrimLeft(rest, "- \t"); bytes.HasPrefix(trimmed, []byte("/*")) {
-			closing = []byte("*/")
+			closing = "*/"
 		}
-		end := bytes.Index(rest, closing)
-		if end < 0 { // never closed: it hides its own line only
-			end = max(0, bytes.IndexByte(rest, '\n'))
-		} else if closing[0] == '*' {
-			if more := bytes.Index(rest[end:], []byte("}}")); more >= 0 {
-				end += more + 2
+		end := -1
+		if begin < closed[closing] {
+			end = bytes.Index(rest, []byte(closing))
+		}
+		switch {
+		case end < 0: // never closed: it hides the rest of its line
+			if end = bytes.IndexByte(rest, '\n'); end < 0 {
+				end = len(rest)
 			}
-		} else {
+		case closing == "*/":
+			if more := bytes.Index(rest[end:], []byte("}}")); more >= 0 {
+				end += more
+			}
+			end = min(len(rest), end+2)
+		default:
 			end += 2
 		}
 		at = begin + 2 + end

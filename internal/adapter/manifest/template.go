@@ -31,24 +31,30 @@ func looksLikeKind(s string) bool    { return kindName.MatchString(s) }
 
 // findDefines finds the named templates in a text.
 func findDefines(file string, text []byte) []define {
+	type block struct {
+		name  string // "" of a block that is no define
+		begin int
+	}
+	var open []block
 	var found []define
-	for _, at := range defineBegin.FindAllSubmatchIndex(text, -1) {
-		body := text[at[1]:]
-		end, depth := len(body), 1
-		for _, a := range action.FindAllIndex(body, -1) {
-			switch word := blockWord.FindSubmatch(body[a[0]:a[1]]); {
-			case word == nil:
-			case bytes.Equal(word[1], []byte("end")):
-				depth--
-			default:
-				depth++
+	for _, a := range action.FindAllIndex(text, -1) {
+		inner := text[a[0]:a[1]]
+		word := blockWord.FindSubmatch(inner)
+		switch {
+		case word == nil:
+		case !bytes.Equal(word[1], []byte("end")):
+			b := block{begin: a[1]}
+			if name := defineBegin.FindSubmatch(inner); name != nil {
+				b.name = string(name[1])
 			}
-			if depth == 0 {
-				end = a[0]
-				break
+			open = append(open, b)
+		case len(open) > 0:
+			b := open[len(open)-1]
+			open = open[:len(open)-1]
+			if b.name != "" {
+				found = append(found, define{file, b.name, string(text[b.begin:a[0]])})
 			}
 		}
-		found = append(found, define{file, string(text[at[2]:at[3]]), string(body[:end])})
 	}
 	return found
 }
@@ -97,7 +103,7 @@ func (l *library) resolve(file string, values []literal, looksRight func(string)
 			out = append(out, v)
 			continue
 		}
-		texts := l.written(file, v.text, looksRight, 0)
+		texts := l.written(file, v.text, looksRight, map[string]bool{})
 		if len(texts) == 0 {
 			return nil, "a template decides the " + what + ", and no possible value is written out: " + quote(v.text) + "; render it, and check what comes of it"
 		}
@@ -109,8 +115,8 @@ func (l *library) resolve(file string, values []literal, looksRight func(string)
 }
 
 // written lists the values that a template writes out, in its own text and in the
-// templates that it includes.
-func (l *library) written(file, text string, looksRight func(string) bool, depth int) []string {
+// templates that it includes, each of them once.
+func (l *library) written(file, text string, looksRight func(string) bool, included map[string]bool) []string {
 	var found []string
 	add := func(s string) {
 		if looksRight(s) && !slices.Contains(found, s) {
@@ -128,8 +134,9 @@ func (l *library) written(file, text string, looksRight func(string) bool, depth
 			continue
 		}
 		for _, name := range include.FindAllStringSubmatch(inner, -1) {
-			if d, known := l.nearest(file, name[1]); known && depth < 8 {
-				for _, s := range l.written(d.file, d.body, looksRight, depth+1) {
+			if d, known := l.nearest(file, name[1]); known && !included[d.file+" "+d.name] {
+				included[d.file+" "+d.name] = true
+				for _, s := range l.written(d.file, d.body, looksRight, included) {
 					add(s)
 				}
 			}
