@@ -139,8 +139,9 @@ func TestText(t *testing.T) {
 		"values decide all":               {"apiVersion: {{ .Values.api }}\nkind: Deployment\n", `skipped f:1: a template decides the apiVersion, and no possible value is written out: "{{ .Values.api }}"; render it, and check what comes of it`},
 		"a variable decides":              {"apiVersion: ${API}\nkind: Deployment\n", `skipped f:1: a variable decides the apiVersion: "${API}"; render it, and check what comes of it`},
 		"a comment of a template is none": {"{{/*\napiVersion: extensions/v1beta1\nkind: Ingress\n}}\n*/}}\n" + web, "f:6: apps/v1 Deployment/shop/web"},
-		"a template in flow style":        {"{apiVersion: apps/v1, kind: Deployment, metadata: {name: {{ .x }} }}\n", "skipped f:1: is a template of a shape that cannot be read; render it, and check what comes of it"},
+		"a template in flow style":        {"{apiVersion: apps/v1, kind: Deployment {{- if .x }}, metadata: {{ .y }} {{ end }} }\n", "skipped f:1: is a template of a shape of which not all can be read; render it, and check what comes of it"},
 		"an action that is never closed":  {web + "x: {{ .a\n---\n" + web, "f:1: apps/v1 Deployment/shop/web\nf:8: apps/v1 Deployment/shop/web"},
+		"braces that are no template":     {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {text: 'a {{ b }}\n  c\n'}\n", "f:1: v1 ConfigMap/x"},
 		"a loop": {
 			"{{- range .Values.all }}\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {{ .name }}\n{{- end }}\n", "f:3: v1 Service/{{ .name }}",
 		},

@@ -12,7 +12,7 @@ import (
 // to a parser.
 func (f *findings) yaml(name string, text []byte) {
 	masked := mask(text)
-	s := scanner{findings: f, name: name}
+	s := scanner{findings: f, name: name, lines: make([]line, 0, bytes.Count(text, []byte{'\n'})+1)}
 	line := 1
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\n') + 1
@@ -190,16 +190,10 @@ func (s *scanner) document(from, to int) {
 		s.items(from, to)
 		return
 	}
-	if bytes.IndexByte([]byte("{[&!?*|>%@"), first.masked[0]) >= 0 {
-		if !s.parse(from, to) {
-			s.skip(s.name, first.number, unreadableTemplate)
-		}
-		return
-	}
 	s.object(from, to, first.indent)
 }
 
-const unreadableTemplate = "is a template of a shape that cannot be read; render it, and check what comes of it"
+const unreadableTemplate = "is a template of a shape of which not all can be read; render it, and check what comes of it"
 
 // holdsVersion reports whether there may be an object in lines.
 func (s *scanner) holdsVersion(from, to int) bool {
@@ -215,6 +209,12 @@ func odd(masked []byte) bool {
 
 // object reads the object whose keys are so far indented.
 func (s *scanner) object(from, to, indent int) {
+	if first := &s.lines[from]; len(first.masked) > 0 && bytes.IndexByte([]byte("{[&!?*|>%@"), first.masked[0]) >= 0 {
+		if !s.parse(from, to) {
+			s.skip(s.name, first.number, unreadableTemplate)
+		}
+		return
+	}
 	d := document{file: s.name, line: s.lines[from].number}
 	strange, itemsFrom, itemsTo := false, -1, -1
 	for i := from; i < to; i++ {
@@ -229,6 +229,10 @@ func (s *scanner) object(from, to, indent int) {
 		key, value, masked, found := l.entry()
 		if !found {
 			strange = strange || i == from || !bytes.HasPrefix(l.masked, []byte("- ")) && bytes.IndexByte(l.masked, hidden) < 0
+			continue
+		}
+		if strings.ContainsAny(key, `"'{}[],#&*`+"`") { // the end of a text of several lines, or of a flow
+			strange = true
 			continue
 		}
 		switch key {
@@ -253,14 +257,17 @@ func (s *scanner) object(from, to, indent int) {
 	template := s.template(from, to)
 	switch {
 	case (strange || !template && (len(d.versions) > 1 || len(d.kinds) > 1)) && s.parse(from, to):
+		return
+	case strange:
+		s.skip(s.name, d.line, unreadableTemplate)
+	}
+	switch {
 	case len(d.kinds) > 0 && isList(d.kinds[0].text) && itemsFrom >= 0:
 		s.items(itemsFrom, itemsTo)
 	case len(d.versions) > 0:
 		d.line = d.versions[0].line
 		d.name = objectName(d.name, "")
 		s.documents = append(s.documents, d)
-	case strange:
-		s.skip(s.name, d.line, unreadableTemplate)
 	}
 }
 
