@@ -12,16 +12,23 @@ import (
 // to a parser.
 func (f *findings) yaml(name string, text []byte) {
 	masked := mask(text)
+	conditions := findConditions(text)
 	s := scanner{findings: f, name: name, lines: make([]line, 0, bytes.Count(text, []byte{'\n'})+1)}
-	line := 1
+	line, at := 1, 0
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\n') + 1
 		if n == 0 {
 			n = len(text)
 		}
-		s.lines = append(s.lines, newLine(text[:n], masked[:n], line))
+		l := newLine(text[:n], masked[:n], line)
+		for len(conditions) > 0 && conditions[0].to <= at {
+			conditions = conditions[1:]
+		}
+		l.conditional = len(conditions) > 0 && conditions[0].from <= at
+		s.lines = append(s.lines, l)
 		text, masked = text[n:], masked[n:]
 		line++
+		at += n
 	}
 	for from := 0; from < len(s.lines); {
 		to := from + 1
@@ -90,6 +97,7 @@ type line struct {
 	number       int
 	actions      bool // of a template
 	defines      bool // a named template begins
+	conditional  bool // it is within an if, a with or a range
 }
 
 func newLine(text, masked []byte, number int) line {
@@ -228,7 +236,7 @@ func (s *scanner) object(from, to, indent int) {
 		}
 		key, value, masked, found := l.entry()
 		if !found {
-			strange = strange || i == from || !bytes.HasPrefix(l.masked, []byte("- ")) && bytes.IndexByte(l.masked, hidden) < 0
+			strange = strange || !l.actions && (i == from || !bytes.HasPrefix(l.masked, []byte("- ")))
 			continue
 		}
 		if strings.ContainsAny(key, `"'{}[],#&*`+"`") { // the end of a text of several lines, or of a flow
@@ -239,6 +247,7 @@ func (s *scanner) object(from, to, indent int) {
 		case "apiVersion":
 			strange = strange || odd(masked)
 			d.versions = append(d.versions, newLiteral(value, masked, l.number))
+			d.conditional = d.conditional || l.conditional
 		case "kind":
 			strange = strange || odd(masked)
 			d.kinds = append(d.kinds, newLiteral(value, masked, l.number))
@@ -258,7 +267,7 @@ func (s *scanner) object(from, to, indent int) {
 	switch {
 	case (strange || !template && (len(d.versions) > 1 || len(d.kinds) > 1)) && s.parse(from, to):
 		return
-	case strange:
+	case strange && (len(d.versions) > 0 || !strings.HasSuffix(s.name, ".tpl")): // which may be of something else
 		s.skip(s.name, d.line, unreadableTemplate)
 	}
 	switch {

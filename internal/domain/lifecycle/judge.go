@@ -139,12 +139,11 @@ func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, 
 			s.finding.Severity = lower(s.finding.Severity)
 			s.finding.Why = s.stale
 		}
-		if s.Source == fleet.FromTemplate && slices.ContainsFunc(all, func(o sighting) bool { return o.Source == fleet.FromTemplate && fine(&o, target) }) {
-			s.finding.Severity = fleet.Info
-			s.finding.Why = "the template can also be rendered to a version that the target serves: it decides by its values, or by the cluster"
-			if s.bad = s.finding.ID == removedID; !s.bad {
-				continue
-			}
+		if s.Source == fleet.FromTemplate {
+			s.asTemplate(all, target)
+		}
+		if !s.bad {
+			continue
 		}
 		if worst < 0 || rank(s.finding.Severity) < rank(all[worst].finding.Severity) {
 			worst = i
@@ -156,6 +155,34 @@ func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, 
 	f := all[worst].finding
 	f.Evidence = evidence(all)
 	return f, true
+}
+
+// asTemplate grades what a template may be rendered to. Where it can be rendered to
+// what the target serves, it decides so for clusters such as the target; where it
+// has versions, and all are bad, it cannot help it; where it has one, that may not
+// be rendered at all.
+func (s *sighting) asTemplate(all []sighting, target fleet.Version) {
+	good, others := false, false
+	for i := range all {
+		if o := &all[i]; o.Source == fleet.FromTemplate && o.APIVersion != s.APIVersion {
+			others = true
+			good = good || fine(o, target) || s.finding.ID == deprecatedID && o.outlives(s)
+		}
+	}
+	switch {
+	case good:
+		s.bad = s.finding.ID == removedID
+		s.finding.Severity = fleet.Info
+		s.finding.Why = "the template can also be rendered to a version that the target serves: it decides by its values, or by the cluster"
+	case !others:
+		s.finding.Severity = lower(s.finding.Severity)
+		s.finding.Why = "a template decides whether it is rendered; if it is, " + s.finding.Why
+	}
+}
+
+// outlives reports whether an API is served longer than another.
+func (s *sighting) outlives(other *sighting) bool {
+	return s.api != nil && other.api != nil && other.api.removed > 0 && (s.api.removed == 0 || s.api.removed > other.api.removed)
 }
 
 // strength orders sources, the strongest first.
@@ -222,7 +249,7 @@ func (s *sighting) judgeForeign(g GroupVersionKind) (fleet.Finding, bool) {
 		f.Owner = cmp.Or(s.Owner, s.By)
 		return f, true
 	}
-	if !inFile(s.Object) || len(ofGroup(g.Group)) == 0 || strings.HasSuffix(s.Kind, "Options") || g.Group == "" && (s.Kind == "Config" || s.Kind == "Status") {
+	if !inFile(s.Object) || !looksLikeVersion(g.Version) || len(ofGroup(g.Group)) == 0 || strings.HasSuffix(s.Kind, "Options") || g.Group == "" && (s.Kind == "Config" || s.Kind == "Status") {
 		return fleet.Finding{}, false
 	}
 	return fleet.Finding{
@@ -231,6 +258,12 @@ func (s *sighting) judgeForeign(g GroupVersionKind) (fleet.Finding, bool) {
 		Why:    "a mistyped version or kind cannot be applied; of one that is newer nothing is known",
 		Remedy: "look at the apiVersion and the kind",
 	}, true
+}
+
+// looksLikeVersion reports whether a version is written as Kubernetes writes them.
+// Kustomize has an apiVersion called builtin.
+func looksLikeVersion(version string) bool {
+	return len(version) > 1 && version[0] == 'v' && version[1] >= '0' && version[1] <= '9'
 }
 
 // consequence says what breaks where a removed API is used.

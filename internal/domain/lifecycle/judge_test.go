@@ -179,6 +179,10 @@ func TestJudge(t *testing.T) {
 			},
 			want{"blocker api-removed Ingress/shop/web"}, "",
 		},
+		"a template that may not be rendered": {
+			"1.25.0", objects{object(template, "policy/v1beta1", "PodSecurityPolicy", in("t.yaml:3"))},
+			want{"warning api-removed PodSecurityPolicy/shop/web"}, "decides whether it is rendered",
+		},
 		"a good template may hold branches to come": {
 			"1.18.0", objects{
 				object(template, "extensions/v1beta1", "Ingress", in("t.yaml:3")),
@@ -233,7 +237,7 @@ func TestJudge(t *testing.T) {
 			"1.36.0", objects{object(manifest, "apps/v1beta3", "Deployment")},
 			want{"info api-unknown Deployment/shop/web"}, "apps/v1beta3 Deployment",
 		},
-		"custom resources are nobody's business": {"1.36.0", objects{object(manifest, "example.com/v1", "Thing"), object(manifest, "kustomize.config.k8s.io/v1beta1", "Kustomization")}, nil, ""},
+		"custom resources are nobody's business": {"1.36.0", objects{object(manifest, "example.com/v1", "Thing"), object(manifest, "builtin", "LabelTransformer"), object(manifest, "kustomize.config.k8s.io/v1beta1", "Kustomization")}, nil, ""},
 		"same kinds of other groups are other objects": {
 			"1.22.0", objects{
 				object(managed, "serving.knative.dev/v1", "Ingress", by("kn", day(9))),
