@@ -26,6 +26,12 @@ const (
 // What an API server answers is no evidence of use by itself, since it converts:
 // it counts only where the target serves the kind in no version at all.
 func Judge(objects []fleet.Object, target fleet.Version) []fleet.Finding {
+	return JudgeUpgrade(objects, fleet.Version{}, target)
+}
+
+// JudgeUpgrade is Judge for the objects of a cluster whose version is known: what
+// that does not serve already, no upgrade breaks, and no client has written since.
+func JudgeUpgrade(objects []fleet.Object, current, target fleet.Version) []fleet.Finding {
 	if target.Major != 1 {
 		return []fleet.Finding{{
 			ID: tableEndsID, Severity: fleet.Blocker, Object: "target",
@@ -46,7 +52,7 @@ func Judge(objects []fleet.Object, target fleet.Version) []fleet.Finding {
 			if owned(sightings, keys) {
 				continue // its owner is told, and writes it anew
 			}
-			if f, found := judgeObject(sightings, target); found {
+			if f, found := judgeObject(sightings, current, target); found {
 				findings = append(findings, f)
 			}
 		}
@@ -120,7 +126,7 @@ type sighting struct {
 }
 
 // judgeObject judges all sightings of one object.
-func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, bool) {
+func judgeObject(objects []*fleet.Object, current, target fleet.Version) (fleet.Finding, bool) {
 	all := make([]sighting, 0, len(objects))
 	for _, o := range objects {
 		all = append(all, sighting{Object: o, api: find(split(o.APIVersion, o.Kind))})
@@ -135,6 +141,7 @@ func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, 
 		if !s.bad {
 			continue
 		}
+		s.alreadyGone(current)
 		if s.stale = outdated(s, all, target); s.stale != "" {
 			s.finding.Severity = lower(s.finding.Severity)
 			s.finding.Why = s.stale
@@ -155,6 +162,21 @@ func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, 
 	f := all[worst].finding
 	f.Evidence = evidence(all)
 	return f, true
+}
+
+// alreadyGone grades a sighting of an API that the cluster does not serve as it is.
+func (s *sighting) alreadyGone(current fleet.Version) {
+	if current.IsZero() || s.finding.ID != removedID || s.api == nil || before(current, s.api.removed) {
+		return
+	}
+	now := "Kubernetes " + current.MinorString() + ", which the cluster has, does not serve it either: "
+	switch s.Source {
+	case fleet.FromManagedFields, fleet.FromLastApplied:
+		s.finding.Severity, s.finding.Why = fleet.Info, now+"nothing can have written the object so for long, and what names the version is left of its past"
+	case fleet.FromRelease:
+		s.finding.Severity, s.finding.Why = fleet.Warning, now+"upgrades and rollbacks of the release fail as it is, and the upgrade of the cluster changes nothing about that"
+	case fleet.FromManifest, fleet.FromTemplate, fleet.FromStorage:
+	}
 }
 
 // asTemplate grades what a template may be rendered to. Where it can be rendered to

@@ -101,6 +101,13 @@ func TestJudge(t *testing.T) {
 			},
 			want{"warning api-removed PodDisruptionBudget/shop/web"}, "since",
 		},
+		"kubectl by another of its names": {
+			"1.22.0", objects{
+				object(managed, "extensions/v1beta1", "Ingress", by("kubectl", day(2))),
+				object(managed, "networking.k8s.io/v1", "Ingress", by("kubectl-client-side-apply", day(5))),
+			},
+			want{"warning api-removed Ingress/shop/web"}, "since",
+		},
 		"a client that went back": {
 			"1.25.0", objects{
 				object(managed, "policy/v1beta1", "PodDisruptionBudget", by("elastic-operator", day(7))),
@@ -269,6 +276,29 @@ func TestJudge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a cluster does not serve as it is, its upgrade does not break.
+func TestJudgeUpgrade(t *testing.T) {
+	for _, test := range []struct {
+		source  fleet.ObjectSource
+		current string
+		want    fleet.Severity
+	}{
+		{fleet.FromManagedFields, "1.24.9", fleet.Blocker},
+		{fleet.FromManagedFields, "1.25.0", fleet.Info},
+		{fleet.FromLastApplied, "1.24.9", fleet.Blocker},
+		{fleet.FromLastApplied, "1.30.0", fleet.Info},
+		{fleet.FromRelease, "1.24.9", fleet.Blocker},
+		{fleet.FromRelease, "1.25.0", fleet.Warning},
+		{fleet.FromManifest, "1.25.0", fleet.Blocker},
+	} {
+		o := object(test.source, "policy/v1beta1", "PodDisruptionBudget", by("somebody", day(1)))
+		got := lifecycle.JudgeUpgrade([]fleet.Object{o}, v(test.current), v("1.31.0"))
+		if len(got) != 1 || got[0].Severity != test.want {
+			t.Errorf("%s at %s: got %+v, want %s", test.source, test.current, got, test.want)
+		}
 	}
 }
 
