@@ -350,6 +350,11 @@ func TestHostileTextIsReadQuickly(t *testing.T) {
 		"items":             "apiVersion: v1\nkind: List\nitems:\n" + strings.Repeat("- apiVersion: v1\n  kind: Pod\n", n/10),
 		"lists in lists":    strings.Repeat("{\"kind\":\"List\",\"items\":[", 10_000),
 		"deep lists":        deepLists(2_000),
+		"comments in flow":  "{apiVersion: v1, kind: Pod,\n" + strings.Repeat("# x\n", n/2) + "}",
+		"comments behind":   "{apiVersion: v1, kind: Pod,\nx: [" + strings.Repeat("1, # x\n", n/2) + "]}",
+		"keys in flow":      "{apiVersion: v1, kind: Pod, " + strings.Repeat("a: b, ", n/2) + "}",
+		"anchors":           "<<: {}\napiVersion: v1\nkind: Pod\nx:\n" + strings.Repeat("- &a b\n- *a\n", n/8),
+		"merges":            "apiVersion: &v v1\nkind: Pod\nm: &m {<<: *v}\n<<: [" + strings.Repeat("*m, ", n/8) + "]\n",
 		"deep flow":         "apiVersion: v1\nkind: Pod\nmetadata: " + strings.Repeat("[", 5_000),
 	} {
 		began := time.Now()
