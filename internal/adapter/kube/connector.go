@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -149,7 +150,9 @@ func (c *Connector) open(ctx context.Context, target fleet.Cluster) (*cluster, e
 	lasting := &http.Client{Transport: transport}
 	if opened.client, err = kubernetes.NewForConfigAndClient(config, brief); err == nil {
 		if opened.watches, err = kubernetes.NewForConfigAndClient(config, lasting); err == nil {
-			opened.dynamic, err = dynamic.NewForConfigAndClient(config, brief)
+			if opened.dynamic, err = dynamic.NewForConfigAndClient(config, brief); err == nil {
+				opened.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), brief)
+			}
 		}
 	}
 	if err != nil {
