@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
@@ -30,6 +32,13 @@ type Host interface {
 	// time in it. What can be read but does not seem to be right or whole is a
 	// finding.
 	ReadSnapshot(ctx context.Context, path string, in io.Reader, at time.Time) (fleet.Snapshot, []fleet.Finding, error)
+	// Check runs checks on the clusters of a fleet, and changes nothing.
+	Check(ctx context.Context, file rollout.FleetFile, request rollout.CheckRequest, log *slog.Logger) ([]check.Result, error)
+	// ReadFacts reads what checks need from a file, as ReadSnapshot reads one.
+	ReadFacts(ctx context.Context, path string, in io.Reader, at time.Time) (check.Facts, error)
+	// ReadManifests reads the objects of files that are to go to a cluster, and says
+	// what of them could not be read.
+	ReadManifests(ctx context.Context, path string, in io.Reader) ([]fleet.Object, []report.Skipped, error)
 	// Version is what this binary is.
 	Version() VersionInfo
 }

@@ -87,12 +87,15 @@ func checkedCluster(text *bytes.Buffer, r *check.Result) {
 			if said++; severity != fleet.Blocker && said > listedOfASeverity {
 				continue
 			}
-			fmt.Fprintf(text, "  %-7s  %s (%s)\n", strings.ToUpper(string(severity)), plain(f.What), f.ID)
+			fmt.Fprintf(text, "  %-7s  %s: %s\n           %s\n", strings.ToUpper(string(severity)), plain(f.Object), f.ID, plain(f.What))
 			if f.Why != "" {
 				fmt.Fprintf(text, "           why: %s\n", plain(f.Why))
 			}
 			if f.OutageSeconds > 0 {
 				fmt.Fprintf(text, "           outage: about %s\n", seconds(float64(f.OutageSeconds)))
+			}
+			if f.Owner != "" && !strings.Contains(f.What, f.Owner) && f.Owner != f.Object {
+				fmt.Fprintf(text, "           owner: %s\n", plain(f.Owner))
 			}
 			if f.Remedy != "" {
 				fmt.Fprintf(text, "           do: %s\n", plain(f.Remedy))

@@ -177,3 +177,6 @@ func needsOf(checks []check.Check) []check.Need {
 	slices.Sort(needs)
 	return slices.Compact(needs)
 }
+
+// Matches compares a pattern of a Fleet file with a name.
+func Matches(pattern, name string) bool { return plan.Match(pattern, name) }

@@ -82,7 +82,8 @@ func lastApplied(meta *metav1.ObjectMeta) string {
 // release, or a reconciler.
 func ownerOf(meta *metav1.ObjectMeta) string {
 	if owner := metav1.GetControllerOfNoCopy(meta); owner != nil {
-		return interned(owner.Kind + "/" + owner.Name)
+		key := fleet.Object{Kind: owner.Kind, Namespace: meta.Namespace, Name: owner.Name}
+		return interned(key.Key())
 	}
 	if release := meta.Annotations["meta.helm.sh/release-name"]; release != "" {
 		return interned("release " + meta.Annotations["meta.helm.sh/release-namespace"] + "/" + release)

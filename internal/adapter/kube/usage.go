@@ -10,6 +10,7 @@ import (
 
 	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/lifecycle"
 )
 
 // usageMetric counts, by API, whether somebody asked for it since the API server
@@ -33,8 +34,8 @@ func (c *cluster) inspectUsage(ctx context.Context) (func(*check.Facts), []check
 }
 
 // readUsage finds the samples of usageMetric in an API server's metrics.
-func readUsage(in io.Reader) ([]check.APIUse, error) {
-	var uses []check.APIUse
+func readUsage(in io.Reader) ([]lifecycle.Requested, error) {
+	var uses []lifecycle.Requested
 	lines := bufio.NewReaderSize(in, 1<<16)
 	for {
 		line, long, err := lines.ReadLine()
@@ -57,7 +58,7 @@ func readUsage(in io.Reader) ([]check.APIUse, error) {
 
 // readSample reads a sample from its labels on: `group="policy",…} 1`. A sample
 // of zero counts for none.
-func readSample(s string) (use check.APIUse, ok bool) {
+func readSample(s string) (use lifecycle.Requested, ok bool) {
 	for {
 		name, rest, found := strings.Cut(s, "=")
 		if !found {
@@ -81,7 +82,7 @@ func readSample(s string) (use check.APIUse, ok bool) {
 		case "subresource":
 			use.Subresource = value
 		case "removed_release":
-			use.RemovedIn, _ = fleet.ParseVersion(value) // "" where it is to stay
+			use.Removed, _ = fleet.ParseVersion(value) // "" where it is to stay
 		}
 		s = strings.TrimSpace(rest[len(quoted):])
 		if after, more := strings.CutPrefix(s, ","); more {

@@ -72,12 +72,12 @@ func judgeBudget(b *fleet.Budget, pods map[string][]*fleet.Pod) []fleet.Finding 
 	case allowed > 0:
 		finding.ID = "budget-allows-none-now"
 		finding.What = fmt.Sprintf("budget %s allows no eviction now: %d of %d pods are healthy, and it wants %d", b.Key(), b.CurrentHealthy, b.ExpectedPods, b.DesiredHealthy)
-		finding.Why = fmt.Sprintf("%s on nodes that are to be emptied: they wait until the others are healthy", counted(moving, "pod of its is", "pods of its are"))
+		finding.Why = fmt.Sprintf("%s on nodes that are to be emptied: they wait until the others are healthy", counted(moving, "of its pods is", "of its pods are"))
 		finding.Remedy = "bring its pods up before the upgrade; or set unhealthyPodEvictionPolicy: AlwaysAllow, if pods that are not Ready may go"
 	default:
 		finding.ID = "budget-never-allows"
 		finding.What = fmt.Sprintf("budget %s allows no eviction even when all its %d pods are healthy", b.Key(), expected)
-		finding.Why = fmt.Sprintf("%s on nodes that are to be emptied, and drains by kubectl or the provider never end", counted(moving, "pod of its is", "pods of its are"))
+		finding.Why = fmt.Sprintf("%s on nodes that are to be emptied, and drains by kubectl or the provider never end", counted(moving, "of its pods is", "of its pods are"))
 		finding.Remedy = "let it allow one disruption (maxUnavailable: 1)"
 		if more := allows(b, expected+1); more > 0 {
 			finding.Remedy = fmt.Sprintf("run one replica more: of %d pods it allows %d; or %s", expected+1, more, finding.Remedy)

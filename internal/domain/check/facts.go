@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/lifecycle"
 )
 
 // Need names a kind of facts that checks depend on.
@@ -48,7 +49,7 @@ type Facts struct {
 	Snapshot fleet.Snapshot
 	Server   fleet.Version
 	Objects  []fleet.Object
-	Usage    []APIUse
+	Usage    []lifecycle.Requested
 	Webhooks []Webhook
 	Services []APIService
 	Quotas   []Quota
@@ -96,13 +97,6 @@ func (f *Facts) policy(pool string) fleet.NodePolicy {
 		return fleet.UsualNodePolicy()
 	}
 	return f.Policy(pool)
-}
-
-// APIUse is a deprecated API that somebody asked for, by the API server's own
-// count (apiserver_requested_deprecated_apis).
-type APIUse struct {
-	Group, Version, Resource, Subresource string
-	RemovedIn                             fleet.Version // zero where the server does not say
 }
 
 // Webhook is one webhook of an admission configuration.

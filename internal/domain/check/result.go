@@ -57,7 +57,11 @@ func Run(f *Facts, checks []Check) Result {
 		for _, need := range c.Needs {
 			lacking = append(lacking, f.lacking(c.Name, need)...)
 		}
-		r.NotRun = append(r.NotRun, lacking...)
+		for i, n := range lacking {
+			if !slices.Contains(lacking[:i], n) { // one cause may deny several needs
+				r.NotRun = append(r.NotRun, n)
+			}
+		}
 		if slices.ContainsFunc(lacking, func(n NotRun) bool { return !n.Partly }) {
 			continue
 		}

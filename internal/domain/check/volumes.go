@@ -60,7 +60,7 @@ func judgeAttached(f *Facts) []fleet.Finding {
 		}
 		out = append(out, fleet.Finding{
 			ID: "volume-attach-limit", Severity: fleet.Warning, Object: "Pool/" + at.pool, Owner: at.zone,
-			What:   fmt.Sprintf("%d volumes are attached to %s of %s, which can attach %d", l.volumes, counted(l.nodes, "node", "nodes"), where, l.places),
+			What:   fmt.Sprintf("%s attached to %s of %s, which can attach %d", counted(l.volumes, "volume is", "volumes are"), counted(l.nodes, "node", "nodes"), where, l.places),
 			Why:    "as many new nodes have hardly a place to spare, and the provider chooses the zones of new nodes",
 			Remedy: "add a node to the pool beforehand; or use a machine size that attaches more disks",
 		})

@@ -19,8 +19,8 @@ func replicaCheck() Check {
 			var out []fleet.Finding
 			for _, g := range f.moving().groups {
 				w := g.workload
-				if w == nil || w.Replicas != 1 || w.Strategy == "Recreate" || w.Kind != fleet.Deployment && w.Kind != fleet.ReplicaSet && w.Kind != fleet.StatefulSet {
-					continue
+				if w == nil || w.Replicas != 1 || w.Strategy == "Recreate" || w.Kind != fleet.Deployment && w.Kind != fleet.ReplicaSet {
+					continue // a StatefulSet's only pod is down while it moves: the preview says so
 				}
 				out = append(out, fleet.Finding{
 					ID: "workload-single-replica", Severity: fleet.Info, Object: g.object, Owner: w.Manager,
