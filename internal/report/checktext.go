@@ -32,7 +32,7 @@ func CheckText(w io.Writer, c Checked) error {
 		text.WriteByte('\n')
 	}
 	for _, a := range c.Acceptances {
-		if a.State == check.AcceptanceUsed {
+		if a.State == check.AcceptanceUsed || a.State == check.AcceptanceUnchecked {
 			continue
 		}
 		what := "covers no finding: it can go, or its patterns are wrong"
@@ -119,7 +119,7 @@ func checkedAccepted(text *bytes.Buffer, r *check.Result) {
 	text.WriteString("  accepted:\n")
 	for i := range r.Findings {
 		if f := &r.Findings[i]; f.AcceptedBy != "" {
-			fmt.Fprintf(text, "    %s (%s), by %s\n", plain(f.What), f.ID, plain(f.AcceptedBy))
+			fmt.Fprintf(text, "    %s: %s, by %s\n", plain(f.Object), f.ID, plain(f.AcceptedBy))
 		}
 	}
 	text.WriteByte('\n')

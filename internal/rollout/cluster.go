@@ -404,7 +404,7 @@ func (ct *clusterTurn) findings(snapshot fleet.Snapshot, p *fleet.Pool, policy f
 	} else {
 		_, _, findings = evacuate.Preview(in)
 	}
-	return ct.judged(append(findings, check.PoolSettings(p, policy)...))
+	return ct.judged(append(findings, check.PoolFindings(&snapshot, p, policy)...))
 }
 
 // judged says of findings which cluster they are about and who accepted them.

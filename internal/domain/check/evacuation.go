@@ -66,7 +66,7 @@ type moving struct {
 	pools    []string                   // by name; "" for nodes of none
 	leaving  map[string]string          // pool by node
 	groups   []group                    // of pods, by workload
-	preview  map[string][]fleet.Finding // by id
+	preview  map[string][]fleet.Finding // by id; nil until it is asked for
 	strategy map[string]fleet.Strategy  // by pool
 }
 
@@ -83,7 +83,7 @@ func (f *Facts) moving() *moving {
 	if f.moved != nil {
 		return f.moved
 	}
-	m := &moving{leaving: map[string]string{}, preview: map[string][]fleet.Finding{}, strategy: map[string]fleet.Strategy{}}
+	m := &moving{leaving: map[string]string{}, strategy: map[string]fleet.Strategy{}}
 	f.moved = m
 	s := &f.Snapshot
 	behind := map[string]bool{}
@@ -103,7 +103,6 @@ func (f *Facts) moving() *moving {
 		m.strategy[pool] = f.policy(pool).Strategy
 	}
 	m.group(s)
-	m.look(f)
 	return m
 }
 
@@ -137,6 +136,7 @@ func (m *moving) group(s *fleet.Snapshot) {
 
 // look previews the evacuation of every pool.
 func (m *moving) look(f *Facts) {
+	m.preview = map[string][]fleet.Finding{}
 	for _, pool := range m.pools {
 		policy := f.policy(pool)
 		plan := evacuate.PlanPool(evacuate.PoolInput{
@@ -170,6 +170,9 @@ func (m *moving) poolsOf(g *group) []string {
 // previewOf returns the previews' findings of some kinds.
 func (f *Facts) previewOf(kinds []Kind) []fleet.Finding {
 	m := f.moving()
+	if m.preview == nil {
+		m.look(f)
+	}
 	var out []fleet.Finding
 	for _, k := range kinds {
 		out = append(out, m.preview[k.ID]...)
@@ -185,9 +188,22 @@ func poolWord(pool string) string {
 	return "pool " + pool
 }
 
-// PoolSettings says what a pool's own settings and its policy mean for its
+// PoolFindings says what is known to be in the way of one pool beside the preview
+// of its evacuation: its settings, and workloads that are bound to its name. A
+// rollout asks before it lets the pool go.
+func PoolFindings(s *fleet.Snapshot, p *fleet.Pool, policy fleet.NodePolicy) []fleet.Finding {
+	f := &Facts{Snapshot: fleet.Snapshot{Pods: s.Pods, Workloads: s.Workloads}, Policy: func(string) fleet.NodePolicy { return policy }}
+	for i := range s.Nodes {
+		if strings.EqualFold(s.Nodes[i].Pool, p.Name) {
+			f.Snapshot.Nodes = append(f.Snapshot.Nodes, s.Nodes[i])
+		}
+	}
+	return append(poolSettings(p, policy), boundToPools(f)...)
+}
+
+// poolSettings says what a pool's own settings and its policy mean for its
 // replacement.
-func PoolSettings(p *fleet.Pool, policy fleet.NodePolicy) []fleet.Finding {
+func poolSettings(p *fleet.Pool, policy fleet.NodePolicy) []fleet.Finding {
 	var findings []fleet.Finding
 	if policy.Strategy != fleet.InPlace && len(p.Uncopied) > 0 {
 		findings = append(findings, fleet.Finding{

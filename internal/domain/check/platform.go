@@ -217,7 +217,7 @@ func poolCheck() Check {
 				if p.Stopped || !f.Target.IsZero() && p.Version == f.Target || p.Tags[plan.TagFor] != "" {
 					continue
 				}
-				out = append(out, PoolSettings(p, f.policy(p.Name))...)
+				out = append(out, poolSettings(p, f.policy(p.Name))...)
 			}
 			return out
 		},

@@ -13,7 +13,7 @@ func quotaCheck() Check {
 		Name: "quotas", Group: InCluster, Title: "Quotas that forbid one more pod", Needs: []Need{NeedQuotas, NeedSnapshot},
 		Doc:   "Make before break needs one pod more of a workload than it has. Where a ResourceQuota has no room for that pod, the new one is refused, and what can only be moved by a restart or a surge does not move.",
 		Finds: []Kind{{"quota-forbids-surge", "a namespace's quota has no room for one more pod of a workload"}},
-		Run: judgeQuotas,
+		Run:   judgeQuotas,
 	}
 }
 

@@ -135,24 +135,37 @@ type AcceptanceState string
 
 // The states of acceptances.
 const (
-	AcceptanceUsed    AcceptanceState = "used"
-	AcceptanceUnused  AcceptanceState = "unused"  // there is no such finding: it can go, or its pattern is wrong
-	AcceptanceExpired AcceptanceState = "expired" // it no longer counts
+	AcceptanceUsed      AcceptanceState = "used"
+	AcceptanceUnused    AcceptanceState = "unused"    // there is no such finding: it can go, or its patterns are wrong
+	AcceptanceExpired   AcceptanceState = "expired"   // it no longer counts
+	AcceptanceUnchecked AcceptanceState = "unchecked" // nothing that it could cover was looked at
 )
 
 // Acceptances says of every acceptance whether it covers a finding.
 func Acceptances(list []fleet.Acceptance, results []Result, now time.Time, match func(pattern, name string) bool) []Acceptance {
+	finders := map[string][]string{} // checks by what they find
+	for _, c := range All() {
+		for _, kind := range c.Finds {
+			finders[kind.ID] = append(finders[kind.ID], c.Name)
+		}
+	}
 	out := make([]Acceptance, 0, len(list))
 	for _, a := range list {
-		one := Acceptance{Acceptance: a, State: AcceptanceUnused}
+		one := Acceptance{Acceptance: a, State: AcceptanceUnchecked}
+		for i := range results {
+			r := &results[i]
+			switch {
+			case one.State == AcceptanceUsed, a.Cluster != "" && !match(a.Cluster, r.Cluster):
+			case slices.ContainsFunc(r.Findings, func(f Finding) bool {
+				return gate.Accepted([]fleet.Acceptance{a}, f.Finding, now, match) != nil
+			}):
+				one.State = AcceptanceUsed
+			case slices.ContainsFunc(finders[a.Finding], func(name string) bool { return slices.Contains(r.Ran, name) }):
+				one.State = AcceptanceUnused
+			}
+		}
 		if !a.Until.IsZero() && !now.Before(a.Until) {
 			one.State = AcceptanceExpired
-		} else if slices.ContainsFunc(results, func(r Result) bool {
-			return slices.ContainsFunc(r.Findings, func(f Finding) bool {
-				return gate.Accepted([]fleet.Acceptance{a}, f.Finding, now, match) != nil
-			})
-		}) {
-			one.State = AcceptanceUsed
 		}
 		out = append(out, one)
 	}

@@ -88,45 +88,52 @@ func poolNameCheck() Check {
 		Name: "pool-names", Group: Evacuation, Title: "Selectors bound to a pool's name", Needs: []Need{NeedSnapshot},
 		Doc:   "The pool that takes another one's place has another name, so pods that ask for nodes by agentpool=NAME run on the old nodes only. Labels of your own, which the new pool is given too, do not have this flaw. Strategy inPlace keeps the name throughout.",
 		Finds: []Kind{{"workload-bound-to-pool", "its node selector or affinity names an agent pool"}},
-		Run: func(f *Facts) []fleet.Finding {
-			m := f.moving()
-			var out []fleet.Finding
-			for i := range m.groups {
-				g := &m.groups[i]
-				bound := map[string]string{} // how, by pool
-				for _, p := range g.pods {
-					for _, key := range []string{"kubernetes.azure.com/agentpool", "agentpool"} {
-						if pool := p.NodeSelector[key]; pool != "" {
-							bound[pool] = "nodeSelector " + key + "=" + pool
-						}
-					}
-					for _, pool := range p.PoolAffinity {
-						bound[pool] = cmp.Or(bound[pool], "required node affinity to agentpool "+pool)
-					}
-				}
-				var how []string
-				for _, pool := range sortedKeys(bound) {
-					if strategy, leaves := m.strategy[pool]; leaves && strategy != fleet.InPlace {
-						how = append(how, bound[pool])
-					} else {
-						how = nil // one of its pools keeps its name
-						break
-					}
-				}
-				if len(how) == 0 {
-					continue
-				}
-				out = append(out, fleet.Finding{
-					ID: "workload-bound-to-pool", Severity: fleet.Blocker, Object: g.object,
-					What:     g.object + " runs only on nodes of a pool with that name: " + strings.Join(how, ", "),
-					Why:      "the pool that takes its place has another name, and no pod of it would be scheduled there",
-					Remedy:   "select the nodes by a label of your own that the pool has; or use strategy inPlace for this pool",
-					Evidence: strings.Join(how, "\n"),
-				})
-			}
-			return out
-		},
+		Run:   boundToPools,
 	}
+}
+
+func boundToPools(f *Facts) []fleet.Finding {
+	m := f.moving()
+	var out []fleet.Finding
+	for i := range m.groups {
+		g := &m.groups[i]
+		how := m.boundBy(g)
+		if len(how) == 0 {
+			continue
+		}
+		out = append(out, fleet.Finding{
+			ID: "workload-bound-to-pool", Severity: fleet.Blocker, Object: g.object,
+			What:     g.object + " runs only on nodes of a pool with that name: " + strings.Join(how, ", "),
+			Why:      "the pool that takes its place has another name, and no pod of it would be scheduled there",
+			Remedy:   "select the nodes by a label of your own that the pool has; or use strategy inPlace for this pool",
+			Evidence: strings.Join(how, "\n"),
+		})
+	}
+	return out
+}
+
+// boundBy says how a group's pods are bound to pools that all get another name;
+// nothing where one of the pools that they may run in keeps its own.
+func (m *moving) boundBy(g *group) []string {
+	bound := map[string]string{} // how, by pool
+	for _, p := range g.pods {
+		for _, key := range []string{"kubernetes.azure.com/agentpool", "agentpool"} {
+			if pool := p.NodeSelector[key]; pool != "" {
+				bound[pool] = "nodeSelector " + key + "=" + pool
+			}
+		}
+		for _, pool := range p.PoolAffinity {
+			bound[pool] = cmp.Or(bound[pool], "required node affinity to agentpool "+pool)
+		}
+	}
+	var how []string
+	for _, pool := range sortedKeys(bound) {
+		if strategy, leaves := m.strategy[pool]; !leaves || strategy == fleet.InPlace {
+			return nil
+		}
+		how = append(how, bound[pool])
+	}
+	return how
 }
 
 // imageCheck names images whose tag may mean something else by now.
