@@ -75,7 +75,7 @@ func kubernetesRows(rows []row, newest int) []byte {
 		if r.replacement.kind != "" {
 			replacement = apiVersion(r.replacement) + " " + r.replacement.kind
 		}
-		fmt.Fprintf(&out, "\t{%q, %q, %q, %d, %d, %d, %q},\n", r.group, r.version, r.kind, r.introduced, r.deprecated, r.remove, replacement)
+		fmt.Fprintf(&out, "\t{%q, %q, %q, %d, %d, %d, %q, %t},\n", r.group, r.version, r.kind, r.introduced, r.deprecated, r.remove, replacement, r.clusterScoped)
 	}
 	out.WriteString("}\n")
 	return out.Bytes()

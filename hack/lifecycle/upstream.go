@@ -24,6 +24,7 @@ type life struct {
 	stated                         bool // by lifecycle methods
 	introduced, deprecated, remove int
 	replacement                    gvk
+	clusterScoped                  bool
 }
 
 // row is what all releases together say.
@@ -31,6 +32,9 @@ type row struct {
 	gvk
 	life
 }
+
+// withoutNamespace finds the types that are marked as belonging to no namespace.
+var withoutNamespace = regexp.MustCompile(`(?m)^//\s*\+genclient:nonNamespaced\n(?:(?://.*)?\n)*type (\w+) struct`)
 
 // versionFolder is how a package of versioned types is called.
 var versionFolder = regexp.MustCompile(`/v\d+((alpha|beta)\d+)?$`)
@@ -104,7 +108,7 @@ func readTypes(r *release) (map[gvk]life, error) {
 			return false
 		}
 		base := path.Base(file)
-		return (base == "register.go" || base == "zz_generated.prerelease-lifecycle.go") && versionFolder.MatchString("/"+path.Dir(file))
+		return slices.Contains([]string{"register.go", "types.go", "zz_generated.prerelease-lifecycle.go"}, base) && versionFolder.MatchString("/"+path.Dir(file))
 	})
 	if err != nil {
 		return nil, err
@@ -127,6 +131,11 @@ func readTypes(r *release) (map[gvk]life, error) {
 			if _, stated := lives[kind]; !stated {
 				lives[kind] = life{}
 			}
+		}
+		for _, kind := range withoutNamespace.FindAllSubmatch(files[folder+"/types.go"], -1) {
+			l := lives[string(kind[1])]
+			l.clusterScoped = true
+			lives[string(kind[1])] = l
 		}
 		for kind, l := range lives {
 			if !strings.HasSuffix(kind, "List") && !strings.HasSuffix(kind, "Options") {

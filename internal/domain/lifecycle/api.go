@@ -42,6 +42,7 @@ type row struct {
 	group, version, kind            string
 	introduced, deprecated, removed int
 	replacement                     string
+	clusterScoped                   bool
 }
 
 // api is what a row says.
@@ -67,6 +68,13 @@ func Lookup(apiVersion, kind string) (API, bool) {
 		return API{}, false
 	}
 	return r.api(), true
+}
+
+// ClusterScoped reports whether objects of one of Kubernetes' own kinds belong to
+// no namespace.
+func ClusterScoped(apiVersion, kind string) bool {
+	r := find(split(apiVersion, kind))
+	return r != nil && r.clusterScoped
 }
 
 // find looks a row up.

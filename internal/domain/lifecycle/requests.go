@@ -20,13 +20,16 @@ type Requested struct {
 	Removed fleet.Version
 }
 
-// Use is a request to a deprecated API in an audit log.
+// Use is a request to a deprecated API in an audit log, or many alike.
 type Use struct {
 	Group, Version, Resource, Subresource string
 	Namespace, Name                       string
 	Removed                               fleet.Version
 	User, UserAgent, Verb                 string
-	At                                    time.Time
+	// At is when the last of them was made.
+	At time.Time
+	// Count is how many there were; 0 is one.
+	Count int
 }
 
 // LookBack is how far back AKS looks for requests to removed APIs before it lets
@@ -159,7 +162,7 @@ func who(uses []Use) []client {
 			c = &client{user: u.User, agent: u.UserAgent, verb: u.Verb, own: ofKubernetes(u.User)}
 			found[key] = c
 		}
-		c.count++
+		c.count += max(1, u.Count)
 		if u.At.After(c.last) {
 			c.last = u.At
 		}
