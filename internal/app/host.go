@@ -11,12 +11,14 @@ import (
 	"runtime/debug"
 	"time"
 
+	"liftlock.dev/liftlock/internal/adapter/apiusage"
 	"liftlock.dev/liftlock/internal/adapter/kube"
 	"liftlock.dev/liftlock/internal/adapter/manifest"
 	"liftlock.dev/liftlock/internal/cli"
 	"liftlock.dev/liftlock/internal/config"
 	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/lifecycle"
 	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
 )
@@ -75,14 +77,14 @@ func (h *Host) Check(ctx context.Context, file rollout.FleetFile, request rollou
 // ReadFacts reads what checks need from a file of a cluster's objects.
 func (h *Host) ReadFacts(ctx context.Context, path string, in io.Reader, at time.Time) (_ check.Facts, err error) {
 	if path == "-" {
-		return kube.ReadFacts(ctx, in, "standard input", at)
+		return kube.ReadFacts(ctx, in, "standard input", at, readers())
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return check.Facts{}, fmt.Errorf("read snapshot: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	return kube.ReadFacts(ctx, file, path, at)
+	return kube.ReadFacts(ctx, file, path, at, readers())
 }
 
 // ReadManifests reads the objects of files that are to go to a cluster.
@@ -103,6 +105,16 @@ func (h *Host) ReadManifests(ctx context.Context, path string, in io.Reader) ([]
 		out[i] = report.Skipped{File: s.File, Line: s.Line, Why: s.Why}
 	}
 	return objects, out, nil
+}
+
+// ReadAudit reads who asked for deprecated APIs from an audit log.
+func (h *Host) ReadAudit(ctx context.Context, path string) (_ []lifecycle.Use, unread []string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read audit log: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return apiusage.ReadAudit(ctx, file, path)
 }
 
 // Version is what this binary is.

@@ -23,6 +23,7 @@ import (
 type checkOptions struct {
 	fleetFile, ring, cluster      string
 	snapshot, at, from, poolLabel string
+	auditLog                      string
 	manifests, target, failOn     string
 	only, skip                    []string
 	list                          bool
@@ -80,6 +81,7 @@ a check could not see all it needs, 2 when a file or flag is wrong.`,
 	flags.StringVar(&o.from, "from", "", "with --snapshot: the API server's version, which the file does not tell")
 	flags.StringVar(&o.at, "at", "", "with --snapshot: when it was taken, as 2026-11-23T12:00:00Z (default: the newest time in it)")
 	flags.StringVar(&o.poolLabel, "pool-label", "", "with --snapshot: node label that names pools (default: those of AKS)")
+	flags.StringVar(&o.auditLog, "audit-log", "", "with --snapshot: the API server's audit log, which tells who asks for deprecated APIs")
 	flags.StringSliceVar(&o.only, "only", nil, "names of checks, or of groups of them, to run (default: all)")
 	flags.StringSliceVar(&o.skip, "skip", nil, "names of checks, or of groups of them, to leave out")
 	flags.BoolVar(&o.list, "list", false, "list the checks instead of running them")
@@ -162,8 +164,8 @@ func (o *checkOptions) check() error {
 	case o.manifests != "" && o.target == "":
 		wrong = append(wrong, errors.New("--target VERSION is missing: what the manifests are to be applied to"))
 	}
-	if o.snapshot == "" && (o.at != "" || o.from != "" || o.poolLabel != "") {
-		wrong = append(wrong, errors.New("--at, --from and --pool-label go with --snapshot"))
+	if o.snapshot == "" && (o.at != "" || o.from != "" || o.poolLabel != "" || o.auditLog != "") {
+		wrong = append(wrong, errors.New("--at, --from, --pool-label and --audit-log go with --snapshot"))
 	}
 	if o.manifests != "" && (o.fleetFile != "" || o.cluster != "" || o.ring != "") {
 		wrong = append(wrong, errors.New("--fleet, --cluster and --ring do not go with --manifests"))
@@ -270,8 +272,21 @@ func (c *command) checkSnapshot(ctx context.Context, o *checkOptions, spec *flee
 	}
 	if !o.server.IsZero() {
 		facts.Server = o.server
-		facts.Has(check.NeedServer)
-		facts.Unread = slices.DeleteFunc(facts.Unread, func(u check.Unread) bool { return u.Need == check.NeedServer })
+		facts.Gets(check.NeedServer)
+	}
+	if o.auditLog != "" {
+		uses, unread, err := c.host.ReadAudit(ctx, o.auditLog)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			return nil, &exit{ExitBadInput, err}
+		}
+		facts.Uses = uses
+		facts.Gets(check.NeedUsage)
+		for _, why := range unread {
+			facts.Lacks(check.Unread{Need: check.NeedUsage, What: o.auditLog, Why: why})
+		}
 	}
 	result := check.Run(&facts, o.checks)
 	result.Accept(spec.Accept, rollout.Matches)

@@ -29,7 +29,7 @@ func (offline) ReadFacts(ctx context.Context, path string, in io.Reader, at time
 		}
 		in = bytes.NewReader(text)
 	}
-	return kube.ReadFacts(ctx, in, path, at)
+	return kube.ReadFacts(ctx, in, path, at, kube.Readers{})
 }
 
 // ReadFleet implements cli.Host.

@@ -8,6 +8,7 @@ import (
 
 	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/lifecycle"
 	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
 )
@@ -39,6 +40,9 @@ type Host interface {
 	// ReadManifests reads the objects of files that are to go to a cluster, and says
 	// what of them could not be read.
 	ReadManifests(ctx context.Context, path string, in io.Reader) ([]fleet.Object, []report.Skipped, error)
+	// ReadAudit reads who asked for deprecated APIs from an API server's audit log,
+	// and says what of it could not be read.
+	ReadAudit(ctx context.Context, path string) (uses []lifecycle.Use, unread []string, err error)
 	// Version is what this binary is.
 	Version() VersionInfo
 }

@@ -28,6 +28,8 @@ type cluster struct {
 	// metadata reads objects of any kind without what they say.
 	metadata metadata.Interface
 
+	readers Readers
+
 	now   func() time.Time
 	log   *slog.Logger
 	lease *leaseMemory

@@ -31,6 +31,8 @@ type Options struct {
 	// never used.
 	File     string
 	Contexts map[string]string
+	// Readers are needed for checks alone.
+	Readers Readers
 	// Logger gets the API servers' warnings and broken watches; nil for none.
 	Logger *slog.Logger
 }
@@ -134,11 +136,12 @@ func (c *Connector) open(ctx context.Context, target fleet.Cluster) (*cluster, e
 		return nil, fmt.Errorf("cluster %s: credentials are unusable: %w", target.Name, err)
 	}
 	opened := &cluster{
-		name:  target.Name,
-		host:  config.Host,
-		now:   c.now,
-		log:   c.options.Logger.With("cluster", target.Name),
-		lease: &leaseMemory{},
+		name:    target.Name,
+		host:    config.Host,
+		now:     c.now,
+		log:     c.options.Logger.With("cluster", target.Name),
+		lease:   &leaseMemory{},
+		readers: c.options.Readers,
 	}
 	transport := &renewing{current: first, now: c.now}
 	transport.renew = func(ctx context.Context) (http.RoundTripper, error) {

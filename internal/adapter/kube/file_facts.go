@@ -30,6 +30,7 @@ type fileFacts struct {
 	apis      []check.APIService
 	quotas    []check.Quota
 	attach    []check.AttachLimit
+	stored    []Stored
 }
 
 // add takes in those of a batch.
@@ -40,6 +41,7 @@ func (f *fileFacts) add(b *fileFacts) {
 	f.apis = append(f.apis, b.apis...)
 	f.quotas = append(f.quotas, b.quotas...)
 	f.attach = append(f.attach, b.attach...)
+	f.stored = append(f.stored, b.stored...)
 	if f.services == nil {
 		f.services, f.endpoints = map[string]bool{}, map[string][]fleet.Endpoint{}
 	}
@@ -84,6 +86,20 @@ var factKinds = map[[2]string]func(*harvest, []byte) (any, error){
 		h.facts.quotas = append(h.facts.quotas, toQuotas(q)...)
 		return nil
 	}),
+	{"", "Secret"}: taking(func(h *harvest, s *corev1.Secret) error {
+		h.named("secrets", &s.ObjectMeta)
+		if stored, ok := storedInSecret(s); ok {
+			h.facts.stored = append(h.facts.stored, stored)
+		}
+		return nil
+	}),
+	{"", "ConfigMap"}: taking(func(h *harvest, m *corev1.ConfigMap) error {
+		h.named("configmaps", &m.ObjectMeta)
+		if stored, ok := storedInConfigMap(m); ok {
+			h.facts.stored = append(h.facts.stored, stored)
+		}
+		return nil
+	}),
 	{"storage.k8s.io", "CSINode"}: taking(func(h *harvest, n *storagev1.CSINode) error {
 		h.named("", &n.ObjectMeta)
 		h.facts.attach = append(h.facts.attach, toAttachLimits(n)...)
@@ -123,7 +139,7 @@ func (f *fileFacts) head(raw []byte, apiVersion, kind string) {
 // ReadFacts reads what checks need from what kubectl get -o json printed, as
 // ReadFile reads a snapshot. Any kinds will do; what the file does not hold is
 // noted as absent.
-func ReadFacts(ctx context.Context, in io.Reader, file string, at time.Time) (check.Facts, error) {
+func ReadFacts(ctx context.Context, in io.Reader, file string, at time.Time, readers Readers) (check.Facts, error) {
 	f := newFileReader(in)
 	f.facts = true
 	f.all.facts = &fileFacts{}
@@ -157,6 +173,18 @@ func ReadFacts(ctx context.Context, in io.Reader, file string, at time.Time) (ch
 		facts.Has(check.NeedObjects)
 	} else {
 		absent(check.NeedObjects, "a snapshot in this form holds no objects", getCommand)
+	}
+	switch {
+	case len(all.stored) == 0:
+	case readers.Releases == nil:
+		facts.Lacks(check.Unread{Need: check.NeedObjects, What: "Helm releases", Why: "nothing here reads them"})
+	default:
+		released, problems := readers.Releases(all.stored)
+		facts.Objects = append(facts.Objects, released...)
+		for _, u := range unreadReleases(problems) {
+			u.Need = check.NeedObjects
+			facts.Lacks(u)
+		}
 	}
 	if all.headless > 0 {
 		facts.Lacks(check.Unread{Need: check.NeedObjects, Why: fmt.Sprintf("the metadata of %d objects of the file cannot be read", all.headless), Remedy: "print them anew with kubectl get -o json"})

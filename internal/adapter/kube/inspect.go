@@ -189,6 +189,7 @@ func (c *cluster) inspectObjects(ctx context.Context) (func(*check.Facts), []che
 			})
 		}
 	}
+	released, unread := c.releaseList(ctx)
 	wait.Wait()
-	return func(all *check.Facts) { all.Objects = f.Objects }, lacks
+	return func(all *check.Facts) { all.Objects = append(f.Objects, released...) }, append(lacks, unread...)
 }

@@ -27,7 +27,7 @@ func apiChecks() []Check {
 			Name: "api-requests", Group: APIs, Title: "Deprecated APIs that somebody asks for", Needs: []Need{NeedUsage, NeedTarget},
 			Doc:   "The API server counts requests for deprecated APIs since it started (apiserver_requested_deprecated_apis). Whoever makes them fails once the API is gone, also where no object shows it. AKS refuses an upgrade while it has seen such requests in the last twelve hours.",
 			Finds: []Kind{{"api-requested", "somebody asks for a deprecated API"}},
-			Run:   func(f *Facts) []fleet.Finding { return lifecycle.JudgeRequests(f.Usage, nil, f.Target, f.At) },
+			Run:   func(f *Facts) []fleet.Finding { return lifecycle.JudgeRequests(f.Usage, f.Uses, f.Target, f.At) },
 		},
 	}
 }

@@ -199,7 +199,9 @@ func TestChecks(t *testing.T) {
 		{"do-not-disrupt", "marked", func(f *check.Facts) {
 			addWorkload(f, deployment("shy", 1), func(p *fleet.Pod) { p.Annotations = map[string]string{"karpenter.sh/do-not-disrupt": "true"} })
 		}, []string{"blocker pod-do-not-disrupt Deployment/shop/shy"}},
-		{"jobs", "running", func(f *check.Facts) { addWorkload(f, fleet.Workload{Kind: fleet.Job, Name: "import", Replicas: 1}, nil) },
+		{"jobs", "running", func(f *check.Facts) {
+			addWorkload(f, fleet.Workload{Kind: fleet.Job, Name: "import", Replicas: 1}, nil)
+		},
 			[]string{"info job-running Job/shop/import"}},
 		{"placement", "a zone without nodes", func(f *check.Facts) {
 			addWorkload(f, fleet.Workload{Kind: fleet.StatefulSet, Name: "db", Replicas: 1}, func(p *fleet.Pod) { p.Claims = []string{"data"} })
@@ -327,7 +329,9 @@ func TestChecks(t *testing.T) {
 			[]string{"blocker upgrade-channel-races Cluster/prod", "warning node-image-channel-races Cluster/prod"}},
 		{"upgrade-channels", "set aside", func(f *check.Facts) { f.Managed.UpgradeChannel, f.Channels = "stable", fleet.ChannelsSetAside },
 			[]string{"info upgrade-channel-races Cluster/prod"}},
-		{"upgrade-channels", "off", func(f *check.Facts) { f.Managed.UpgradeChannel, f.Managed.NodeOSUpgradeChannel = "none", "SecurityPatch" }, nil},
+		{"upgrade-channels", "off", func(f *check.Facts) {
+			f.Managed.UpgradeChannel, f.Managed.NodeOSUpgradeChannel = "none", "SecurityPatch"
+		}, nil},
 		{"pool-settings", "not to be copied, and rolled", func(f *check.Facts) {
 			f.Managed.Pools[0].Uncopied = []string{"hostGroup"}
 			f.Policy = policy(func(p *fleet.NodePolicy) { p.ExtraNodes = fleet.Amount0{Count: 1} })

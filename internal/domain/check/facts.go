@@ -49,7 +49,8 @@ type Facts struct {
 	Snapshot fleet.Snapshot
 	Server   fleet.Version
 	Objects  []fleet.Object
-	Usage    []lifecycle.Requested
+	Usage    []lifecycle.Requested // as the API server counts them
+	Uses     []lifecycle.Use       // as its audit log has them
 	Webhooks []Webhook
 	Services []APIService
 	Quotas   []Quota
@@ -86,6 +87,13 @@ func (f *Facts) Has(needs ...Need) {
 	for _, n := range needs {
 		f.Read[n] = true
 	}
+}
+
+// Gets notes that facts came from elsewhere than the source, which does not hold
+// them.
+func (f *Facts) Gets(need Need) {
+	f.Has(need)
+	f.Unread = slices.DeleteFunc(f.Unread, func(u Unread) bool { return u.Need == need && u.Absent })
 }
 
 // Lacks notes what could not be read.
