@@ -171,8 +171,8 @@ func writtenRows() ([]componentRow, error) {
 			problems = append(problems, fmt.Errorf("%s:%d: want COMPONENT | GROUP | VERSIONS | KINDS | DEPRECATED | REMOVED | REPLACEMENT | SOURCE, got %q", componentsFile, n+1, line))
 			continue
 		}
-		for _, version := range strings.Fields(fields[2]) {
-			for _, kind := range strings.Fields(fields[3]) {
+		for version := range strings.FieldsSeq(fields[2]) {
+			for kind := range strings.FieldsSeq(fields[3]) {
 				replacement := fields[6]
 				if replacement != "" && !strings.Contains(replacement, " ") {
 					replacement += " " + kind

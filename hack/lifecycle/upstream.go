@@ -133,9 +133,10 @@ func readTypes(r *release) (map[gvk]life, error) {
 			}
 		}
 		for _, kind := range withoutNamespace.FindAllSubmatch(files[folder+"/types.go"], -1) {
-			l := lives[string(kind[1])]
-			l.clusterScoped = true
-			lives[string(kind[1])] = l
+			if l, known := lives[string(kind[1])]; known {
+				l.clusterScoped = true
+				lives[string(kind[1])] = l
+			}
 		}
 		for kind, l := range lives {
 			if !strings.HasSuffix(kind, "List") && !strings.HasSuffix(kind, "Options") {

@@ -112,6 +112,7 @@ func eachLine(ctx context.Context, in io.Reader, do func(number int, line []byte
 	tooLong := false
 	for number := 1; ; {
 		part, err := lines.ReadSlice('\n')
+		last := errors.Is(err, io.EOF)
 		if !tooLong {
 			if tooLong = len(whole)+len(part) > maxLine; !tooLong {
 				whole = append(whole, part...)
@@ -120,14 +121,14 @@ func eachLine(ctx context.Context, in io.Reader, do func(number int, line []byte
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err != nil && !last {
 			return err
 		}
 		if len(whole) > 0 {
 			do(number, whole, tooLong)
 		}
-		if err != nil {
-			return nil
+		if last {
+			break
 		}
 		if number%1000 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -135,4 +136,5 @@ func eachLine(ctx context.Context, in io.Reader, do func(number int, line []byte
 		number++
 		whole, tooLong = whole[:0], false
 	}
+	return nil
 }

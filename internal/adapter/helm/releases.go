@@ -147,9 +147,7 @@ func (r *revision) objects(p *packed, read Reader) (objects []fleet.Object, unre
 			}
 			objects = append(objects, o)
 		}
-		for _, problem := range problems {
-			unread = append(unread, problem)
-		}
+		unread = append(unread, problems...)
 	}
 	take(r.place(), p.Manifest, "")
 	for _, h := range p.Hooks {

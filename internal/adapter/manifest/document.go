@@ -13,6 +13,8 @@ type document struct {
 	line            int
 	versions, kinds []literal
 	name, namespace string
+	// conditional: a template decides whether it is rendered at all.
+	conditional bool
 }
 
 // literal is a value, and where it is. Of a template it is its source text.
@@ -30,7 +32,7 @@ func (d *document) objects(l *library) (objects []fleet.Object, why string) {
 		return nil, why
 	}
 	source := fleet.FromManifest
-	if len(pairs) > 1 || slices.ContainsFunc(d.versions, isAction) || slices.ContainsFunc(d.kinds, isAction) {
+	if d.conditional || len(pairs) > 1 || slices.ContainsFunc(d.versions, isAction) || slices.ContainsFunc(d.kinds, isAction) {
 		source = fleet.FromTemplate
 	}
 	for _, p := range pairs {

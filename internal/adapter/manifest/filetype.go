@@ -96,8 +96,7 @@ func decodeText(text []byte) (plain []byte, why string) {
 
 // cause is what went wrong with a file, without its path, which is told beside.
 func cause(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, found := errors.AsType[*fs.PathError](err); found {
 		return path.Err.Error()
 	}
 	return err.Error()

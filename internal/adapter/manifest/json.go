@@ -119,8 +119,7 @@ func (r *jsonReader) object(line, depth int) error {
 			into = new(json.RawMessage)
 		}
 		err = r.decoder.Decode(into)
-		var mistyped *json.UnmarshalTypeError
-		if errors.As(err, &mistyped) {
+		if mistyped, found := errors.AsType[*json.UnmarshalTypeError](err); found {
 			r.skip(r.name, at, "%v is a %s, and belongs to no object of Kubernetes", key, mistyped.Value)
 		} else if err != nil {
 			return err

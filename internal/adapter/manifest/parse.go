@@ -16,30 +16,38 @@ const (
 	maxNodes  = 200_000 // objects and lists that are looked at, aliases followed
 )
 
-// parse gives lines to a YAML parser. It reports false where they hold a template,
-// which no parser reads: what was found by looking at lines is all there is then.
+// parse gives lines to a YAML parser. It reports false where they hold a template
+// that no parser reads: what was found by looking at lines is all there is then.
 func (s *scanner) parse(from, to int) bool {
-	if s.template(from, to) {
-		return false
-	}
 	var text bytes.Buffer
 	for _, l := range s.lines[from:to] {
 		text.WriteString(strings.Repeat(" ", l.indent))
 		text.Write(l.text)
 		text.WriteByte('\n')
 	}
+	template := s.template(from, to)
 	number := s.lines[from].number
 	if text.Len() > maxParsed {
-		s.skip(s.name, number, "is written in a manner that is read up to %d MiB only", maxParsed>>20)
-		return true
+		if !template {
+			s.skip(s.name, number, "is written in a manner that is read up to %d MiB only", maxParsed>>20)
+		}
+		return !template
 	}
 	var root yaml.Node
 	if err := yaml.NewDecoder(&text).Decode(&root); err != nil && !errors.Is(err, io.EOF) {
-		s.skip(s.name, number, "is no YAML: %s", parserError(err, number))
-		return true
+		if !template {
+			s.skip(s.name, number, "is no YAML: %s", parserError(err, number))
+		}
+		return !template
 	}
+	found := scanner{findings: &findings{}, name: s.name}
 	budget := maxNodes
-	s.node(&root, number-1, &budget)
+	found.node(&root, number-1, &budget)
+	if template && len(found.documents) == 0 {
+		return false
+	}
+	s.documents = append(s.documents, found.documents...)
+	s.skipped = append(s.skipped, found.skipped...)
 	if budget < 0 {
 		s.skip(s.name, number, "comes to more than %d objects and lists once its aliases are followed; the rest was not looked at", maxNodes)
 	}
@@ -99,7 +107,7 @@ func (s *scanner) mapping(n *yaml.Node, offset int, budget *int) {
 			s.skip(s.name, line, "has %s twice: which one counts is not certain", key)
 		}
 	}
-	d := document{file: s.name, line: line, versions: []literal{{apiVersion.Value, line, false}}, kinds: []literal{{kind.Value, line, false}}}
+	d := document{file: s.name, line: line, versions: []literal{parsed(apiVersion.Value, line)}, kinds: []literal{parsed(kind.Value, line)}}
 	if metadata != nil {
 		d.name = objectName(value(metadata, "name"), value(metadata, "generateName"))
 		d.namespace = value(metadata, "namespace")
@@ -139,6 +147,8 @@ func field(n *yaml.Node, key string, depth int) *yaml.Node {
 	}
 	return merged
 }
+
+func parsed(text string, line int) literal { return literal{text, line, strings.Contains(text, "{{")} }
 
 // keys counts how often a mapping has a key of its own.
 func keys(n *yaml.Node, key string) int {

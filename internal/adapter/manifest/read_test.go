@@ -119,7 +119,7 @@ func TestText(t *testing.T) {
 
 		"a template": {
 			"{{- if .Values.on }}\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata:\n  name: {{ include \"x.name\" . }}\n  {{- with .Values.labels }}\n  labels: {{ toYaml . }}\n  {{- end }}\n{{- end }}\n",
-			`f:2: extensions/v1beta1 Ingress/{{ include "x.name" . }}`,
+			`f:2: extensions/v1beta1 Ingress/{{ include "x.name" . }} (template)`,
 		},
 		"branches": {
 			"{{- if semverCompare \">=1.19-0\" .Capabilities.KubeVersion.GitVersion -}}\napiVersion: networking.k8s.io/v1\n{{- else -}}\napiVersion: extensions/v1beta1\n{{- end }}\nkind: Ingress\nmetadata:\n  name: web\n",
@@ -133,16 +133,18 @@ func TestText(t *testing.T) {
 			"{{ if .a }}\napiVersion: apps/v1\nkind: DaemonSet\n{{ else }}\napiVersion: extensions/v1beta1\nkind: Deployment\n{{ end }}\n",
 			"f:2: apps/v1 DaemonSet/(no name) (template)\nf:5: extensions/v1beta1 Deployment/(no name) (template)",
 		},
-		"branches that do not differ":     {"{{ if .a }}\napiVersion: v1\n{{ else }}\napiVersion: v1\n{{ end }}\nkind: Pod\n", "f:2: v1 Pod/(no name)"},
+		"branches that do not differ":     {"{{ if .a }}\napiVersion: v1\n{{ else }}\napiVersion: v1\n{{ end }}\nkind: Pod\n", "f:2: v1 Pod/(no name) (template)"},
+		"a key that a template decides":   {"apiVersion: v1\nkind: ConfigMap\n{{ .Values.x }}:\n  {{ .Values.y }}: |\n    {{- .z }}\n", "f:1: v1 ConfigMap/(no name)"},
 		"a default":                       {"apiVersion: {{ .Values.api | default \"apps/v1beta1\" }}\nkind: Deployment\n", "f:1: apps/v1beta1 Deployment/(no name) (template)"},
 		"a kind that a template decides":  {"apiVersion: apps/v1\nkind: {{ ternary \"DaemonSet\" \"Deployment\" .Values.ds }}\n", "f:1: apps/v1 DaemonSet/(no name) (template)\nf:1: apps/v1 Deployment/(no name) (template)"},
 		"values decide all":               {"apiVersion: {{ .Values.api }}\nkind: Deployment\n", `skipped f:1: a template decides the apiVersion, and no possible value is written out: "{{ .Values.api }}"; render it, and check what comes of it`},
 		"a variable decides":              {"apiVersion: ${API}\nkind: Deployment\n", `skipped f:1: a variable decides the apiVersion: "${API}"; render it, and check what comes of it`},
 		"a comment of a template is none": {"{{/*\napiVersion: extensions/v1beta1\nkind: Ingress\n}}\n*/}}\n" + web, "f:6: apps/v1 Deployment/shop/web"},
-		"a template in flow style":        {"{apiVersion: apps/v1, kind: Deployment, metadata: {name: {{ .x }} }}\n", "skipped f:1: is a template of a shape that cannot be read; render it, and check what comes of it"},
+		"a template in flow style":        {"{apiVersion: apps/v1, kind: Deployment {{- if .x }}, metadata: {{ .y }} {{ end }} }\n", "skipped f:1: is a template of a shape of which not all can be read; render it, and check what comes of it"},
 		"an action that is never closed":  {web + "x: {{ .a\n---\n" + web, "f:1: apps/v1 Deployment/shop/web\nf:8: apps/v1 Deployment/shop/web"},
+		"braces that are no template":     {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {text: 'a {{ b }}\n  c\n'}\n", "f:1: v1 ConfigMap/x"},
 		"a loop": {
-			"{{- range .Values.all }}\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {{ .name }}\n{{- end }}\n", "f:3: v1 Service/{{ .name }}",
+			"{{- range .Values.all }}\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {{ .name }}\n{{- end }}\n---\napiVersion: v1\nkind: Pod\n", "f:3: v1 Service/{{ .name }} (template)\nf:9: v1 Pod/(no name)",
 		},
 		"the question is no answer": {
 			"apiVersion: {{ if .Capabilities.APIVersions.Has \"policy/v1beta1\" }}policy/v1{{ else }}policy/v1{{ end }}\nkind: PodDisruptionBudget\n", "f:1: policy/v1 PodDisruptionBudget/(no name) (template)",

@@ -12,16 +12,23 @@ import (
 // to a parser.
 func (f *findings) yaml(name string, text []byte) {
 	masked := mask(text)
-	s := scanner{findings: f, name: name}
-	line := 1
+	conditions := findConditions(text)
+	s := scanner{findings: f, name: name, lines: make([]line, 0, bytes.Count(text, []byte{'\n'})+1)}
+	line, at := 1, 0
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\n') + 1
 		if n == 0 {
 			n = len(text)
 		}
-		s.lines = append(s.lines, newLine(text[:n], masked[:n], line))
+		l := newLine(text[:n], masked[:n], line)
+		for len(conditions) > 0 && conditions[0].to <= at {
+			conditions = conditions[1:]
+		}
+		l.conditional = len(conditions) > 0 && conditions[0].from <= at
+		s.lines = append(s.lines, l)
 		text, masked = text[n:], masked[n:]
 		line++
+		at += n
 	}
 	for from := 0; from < len(s.lines); {
 		to := from + 1
@@ -90,6 +97,7 @@ type line struct {
 	number       int
 	actions      bool // of a template
 	defines      bool // a named template begins
+	conditional  bool // it is within an if, a with or a range
 }
 
 func newLine(text, masked []byte, number int) line {
@@ -190,16 +198,10 @@ func (s *scanner) document(from, to int) {
 		s.items(from, to)
 		return
 	}
-	if bytes.IndexByte([]byte("{[&!?*|>%@"), first.masked[0]) >= 0 {
-		if !s.parse(from, to) {
-			s.skip(s.name, first.number, unreadableTemplate)
-		}
-		return
-	}
 	s.object(from, to, first.indent)
 }
 
-const unreadableTemplate = "is a template of a shape that cannot be read; render it, and check what comes of it"
+const unreadableTemplate = "is a template of a shape of which not all can be read; render it, and check what comes of it"
 
 // holdsVersion reports whether there may be an object in lines.
 func (s *scanner) holdsVersion(from, to int) bool {
@@ -215,6 +217,12 @@ func odd(masked []byte) bool {
 
 // object reads the object whose keys are so far indented.
 func (s *scanner) object(from, to, indent int) {
+	if first := &s.lines[from]; len(first.masked) > 0 && bytes.IndexByte([]byte("{[&!?*|>%@"), first.masked[0]) >= 0 {
+		if !s.parse(from, to) {
+			s.skip(s.name, first.number, unreadableTemplate)
+		}
+		return
+	}
 	d := document{file: s.name, line: s.lines[from].number}
 	strange, itemsFrom, itemsTo := false, -1, -1
 	for i := from; i < to; i++ {
@@ -228,13 +236,18 @@ func (s *scanner) object(from, to, indent int) {
 		}
 		key, value, masked, found := l.entry()
 		if !found {
-			strange = strange || i == from || !bytes.HasPrefix(l.masked, []byte("- ")) && bytes.IndexByte(l.masked, hidden) < 0
+			strange = strange || !l.actions && (i == from || !bytes.HasPrefix(l.masked, []byte("- ")))
+			continue
+		}
+		if strings.ContainsAny(key, `"'{}[],#&*`+"`") { // the end of a text of several lines, or of a flow
+			strange = true
 			continue
 		}
 		switch key {
 		case "apiVersion":
 			strange = strange || odd(masked)
 			d.versions = append(d.versions, newLiteral(value, masked, l.number))
+			d.conditional = d.conditional || l.conditional
 		case "kind":
 			strange = strange || odd(masked)
 			d.kinds = append(d.kinds, newLiteral(value, masked, l.number))
@@ -253,14 +266,17 @@ func (s *scanner) object(from, to, indent int) {
 	template := s.template(from, to)
 	switch {
 	case (strange || !template && (len(d.versions) > 1 || len(d.kinds) > 1)) && s.parse(from, to):
+		return
+	case strange && (len(d.versions) > 0 || !strings.HasSuffix(s.name, ".tpl")): // which may be of something else
+		s.skip(s.name, d.line, unreadableTemplate)
+	}
+	switch {
 	case len(d.kinds) > 0 && isList(d.kinds[0].text) && itemsFrom >= 0:
 		s.items(itemsFrom, itemsTo)
 	case len(d.versions) > 0:
 		d.line = d.versions[0].line
 		d.name = objectName(d.name, "")
 		s.documents = append(s.documents, d)
-	case strange:
-		s.skip(s.name, d.line, unreadableTemplate)
 	}
 }
 

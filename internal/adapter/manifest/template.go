@@ -31,32 +31,65 @@ func looksLikeKind(s string) bool    { return kindName.MatchString(s) }
 
 // findDefines finds the named templates in a text.
 func findDefines(file string, text []byte) []define {
-	type block struct {
-		name  string // "" of a block that is no define
-		begin int
-	}
-	var open []block
 	var found []define
+	blocks(text, func(b block, to int) {
+		if b.name != "" {
+			found = append(found, define{file, b.name, string(text[b.from:to])})
+		}
+	})
+	return found
+}
+
+// span is a part of a text.
+type span struct{ from, to int }
+
+// findConditions finds the parts of a text that a template renders or not. None of
+// them is in another.
+func findConditions(text []byte) []span {
+	if !bytes.Contains(text, []byte("{{")) {
+		return nil
+	}
+	var all []span
+	blocks(text, func(b block, to int) {
+		if !b.condition {
+			return
+		}
+		for len(all) > 0 && all[len(all)-1].from >= b.from {
+			all = all[:len(all)-1]
+		}
+		all = append(all, span{b.from, to})
+	})
+	return all
+}
+
+// block is a part of a template that an end ends.
+type block struct {
+	name      string // of a define
+	condition bool
+	from      int
+}
+
+// blocks tells of every block when it ends, so of inner ones first.
+func blocks(text []byte, ended func(b block, to int)) {
+	var open []block
 	for _, a := range action.FindAllIndex(text, -1) {
 		inner := text[a[0]:a[1]]
 		word := blockWord.FindSubmatch(inner)
 		switch {
 		case word == nil:
 		case !bytes.Equal(word[1], []byte("end")):
-			b := block{begin: a[1]}
+			b := block{from: a[1]}
 			if name := defineBegin.FindSubmatch(inner); name != nil {
 				b.name = string(name[1])
 			}
+			b.condition = bytes.Equal(word[1], []byte("if")) || bytes.Equal(word[1], []byte("with")) || bytes.Equal(word[1], []byte("range"))
 			open = append(open, b)
 		case len(open) > 0:
 			b := open[len(open)-1]
 			open = open[:len(open)-1]
-			if b.name != "" {
-				found = append(found, define{file, b.name, string(text[b.begin:a[0]])})
-			}
+			ended(b, a[0])
 		}
 	}
-	return found
 }
 
 // library has the named templates of all charts.

@@ -39,7 +39,7 @@ func (w *walk) folder(ctx context.Context, path string) {
 		w.skip(path, "cannot be read: "+cause(err))
 	}
 	for _, e := range entries {
-		inner, real := filepath.Join(path, e.Name()), filepath.Join(actual, e.Name())
+		inner, at := filepath.Join(path, e.Name()), filepath.Join(actual, e.Name())
 		mode := e.Type()
 		if mode&fs.ModeSymlink != 0 {
 			info, err := os.Stat(inner)
@@ -47,14 +47,14 @@ func (w *walk) folder(ctx context.Context, path string) {
 				w.skip(inner, "is a link that leads nowhere: "+cause(err))
 				continue
 			}
-			mode, real = info.Mode().Type(), realPath(inner)
+			mode, at = info.Mode().Type(), realPath(inner)
 		}
 		switch {
 		case mode.IsDir():
 			w.inner(ctx, inner, e.Name())
 		case programs[filepath.Ext(inner)] != "":
 			w.skip(inner, "is a program in "+programs[filepath.Ext(inner)]+"; render it, and check what comes of it")
-		case mayHold(inner) && !w.again(real):
+		case mayHold(inner) && !w.again(at):
 			w.files = append(w.files, inner)
 		}
 	}

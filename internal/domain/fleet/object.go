@@ -27,7 +27,7 @@ type ObjectSource string
 // The sources, from the strongest evidence of use to the weakest.
 const (
 	FromManifest      ObjectSource = "manifest"      // a file that will be applied
-	FromTemplate      ObjectSource = "template"      // one of several versions that a template may be rendered to
+	FromTemplate      ObjectSource = "template"      // what a template may be rendered to: it decides whether, or at which version
 	FromRelease       ObjectSource = "release"       // a Helm release's newest revision
 	FromManagedFields ObjectSource = "managedFields" // a client wrote the object at this version
 	FromLastApplied   ObjectSource = "lastApplied"   // kubectl apply's annotation, which may be stale

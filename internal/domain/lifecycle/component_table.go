@@ -9,7 +9,7 @@
 //   sigs.k8s.io/gateway-api v0.6.0 v1.1.0 v1.2.1 v1.3.0 v1.4.1 v1.5.1 v1.6.3 v1.7.0
 //   sigs.k8s.io/karpenter v1.0.8 v1.1.5 v1.5.5 v1.6.4 v1.9.0 v1.10.0 v1.11.2 v1.12.1 v1.13.0 v1.14.3 v1.15.0
 //
-// Inputs: sha256:cfb78c7adcc77330fbf1be742fa23b64e79e86a004662be453164218e519c952
+// Inputs: sha256:7961fd89baff99eeb76b00debe768fce47dc92a6c37ba864fa51264549ae287a
 // Rows: sha256:5d4c6224d71c4e1d3d7f442ae7b9f4910be01f4d440d4020790a709076a1f7eb
 
 package lifecycle

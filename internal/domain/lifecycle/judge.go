@@ -26,6 +26,12 @@ const (
 // What an API server answers is no evidence of use by itself, since it converts:
 // it counts only where the target serves the kind in no version at all.
 func Judge(objects []fleet.Object, target fleet.Version) []fleet.Finding {
+	return JudgeUpgrade(objects, fleet.Version{}, target)
+}
+
+// JudgeUpgrade is Judge for the objects of a cluster whose version is known: what
+// that does not serve already, no upgrade breaks, and no client has written since.
+func JudgeUpgrade(objects []fleet.Object, current, target fleet.Version) []fleet.Finding {
 	if target.Major != 1 {
 		return []fleet.Finding{{
 			ID: tableEndsID, Severity: fleet.Blocker, Object: "target",
@@ -46,7 +52,7 @@ func Judge(objects []fleet.Object, target fleet.Version) []fleet.Finding {
 			if owned(sightings, keys) {
 				continue // its owner is told, and writes it anew
 			}
-			if f, found := judgeObject(sightings, target); found {
+			if f, found := judgeObject(sightings, current, target); found {
 				findings = append(findings, f)
 			}
 		}
@@ -120,7 +126,7 @@ type sighting struct {
 }
 
 // judgeObject judges all sightings of one object.
-func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, bool) {
+func judgeObject(objects []*fleet.Object, current, target fleet.Version) (fleet.Finding, bool) {
 	all := make([]sighting, 0, len(objects))
 	for _, o := range objects {
 		all = append(all, sighting{Object: o, api: find(split(o.APIVersion, o.Kind))})
@@ -135,16 +141,16 @@ func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, 
 		if !s.bad {
 			continue
 		}
+		s.alreadyGone(current)
 		if s.stale = outdated(s, all, target); s.stale != "" {
 			s.finding.Severity = lower(s.finding.Severity)
 			s.finding.Why = s.stale
 		}
-		if s.Source == fleet.FromTemplate && slices.ContainsFunc(all, func(o sighting) bool { return o.Source == fleet.FromTemplate && fine(&o, target) }) {
-			s.finding.Severity = fleet.Info
-			s.finding.Why = "the template can also be rendered to a version that the target serves: it decides by its values, or by the cluster"
-			if s.bad = s.finding.ID == removedID; !s.bad {
-				continue
-			}
+		if s.Source == fleet.FromTemplate {
+			s.asTemplate(all, target)
+		}
+		if !s.bad {
+			continue
 		}
 		if worst < 0 || rank(s.finding.Severity) < rank(all[worst].finding.Severity) {
 			worst = i
@@ -156,6 +162,49 @@ func judgeObject(objects []*fleet.Object, target fleet.Version) (fleet.Finding, 
 	f := all[worst].finding
 	f.Evidence = evidence(all)
 	return f, true
+}
+
+// alreadyGone grades a sighting of an API that the cluster does not serve as it is.
+func (s *sighting) alreadyGone(current fleet.Version) {
+	if current.IsZero() || s.finding.ID != removedID || s.api == nil || before(current, s.api.removed) {
+		return
+	}
+	now := "Kubernetes " + current.MinorString() + ", which the cluster has, does not serve it either: "
+	switch s.Source {
+	case fleet.FromManagedFields, fleet.FromLastApplied:
+		s.finding.Severity, s.finding.Why = fleet.Info, now+"nothing can have written the object so for long, and what names the version is left of its past"
+	case fleet.FromRelease:
+		s.finding.Severity, s.finding.Why = fleet.Warning, now+"upgrades and rollbacks of the release fail as it is, and the upgrade of the cluster changes nothing about that"
+	case fleet.FromManifest, fleet.FromTemplate, fleet.FromStorage:
+	}
+}
+
+// asTemplate grades what a template may be rendered to. Where it can be rendered to
+// what the target serves, it decides so for clusters such as the target; where it
+// has versions, and all are bad, it cannot help it; where it has one, that may not
+// be rendered at all.
+func (s *sighting) asTemplate(all []sighting, target fleet.Version) {
+	good, others := false, false
+	for i := range all {
+		if o := &all[i]; o.Source == fleet.FromTemplate && o.APIVersion != s.APIVersion {
+			others = true
+			good = good || fine(o, target) || s.finding.ID == deprecatedID && o.outlives(s)
+		}
+	}
+	switch {
+	case good:
+		s.bad = s.finding.ID == removedID
+		s.finding.Severity = fleet.Info
+		s.finding.Why = "the template can also be rendered to a version that the target serves: it decides by its values, or by the cluster"
+	case !others:
+		s.finding.Severity = lower(s.finding.Severity)
+		s.finding.Why = "a template decides whether it is rendered; if it is, " + s.finding.Why
+	}
+}
+
+// outlives reports whether an API is served longer than another.
+func (s *sighting) outlives(other *sighting) bool {
+	return s.api != nil && other.api != nil && other.api.removed > 0 && (s.api.removed == 0 || s.api.removed > other.api.removed)
 }
 
 // strength orders sources, the strongest first.
@@ -222,7 +271,7 @@ func (s *sighting) judgeForeign(g GroupVersionKind) (fleet.Finding, bool) {
 		f.Owner = cmp.Or(s.Owner, s.By)
 		return f, true
 	}
-	if !inFile(s.Object) || len(ofGroup(g.Group)) == 0 || strings.HasSuffix(s.Kind, "Options") || g.Group == "" && (s.Kind == "Config" || s.Kind == "Status") {
+	if !inFile(s.Object) || !looksLikeVersion(g.Version) || len(ofGroup(g.Group)) == 0 || strings.HasSuffix(s.Kind, "Options") || g.Group == "" && (s.Kind == "Config" || s.Kind == "Status") {
 		return fleet.Finding{}, false
 	}
 	return fleet.Finding{
@@ -231,6 +280,12 @@ func (s *sighting) judgeForeign(g GroupVersionKind) (fleet.Finding, bool) {
 		Why:    "a mistyped version or kind cannot be applied; of one that is newer nothing is known",
 		Remedy: "look at the apiVersion and the kind",
 	}, true
+}
+
+// looksLikeVersion reports whether a version is written as Kubernetes writes them.
+// Kustomize has an apiVersion called builtin.
+func looksLikeVersion(version string) bool {
+	return len(version) > 1 && version[0] == 'v' && version[1] >= '0' && version[1] <= '9'
 }
 
 // consequence says what breaks where a removed API is used.

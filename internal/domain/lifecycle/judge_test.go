@@ -50,70 +50,99 @@ func TestJudge(t *testing.T) {
 		say     string // in the text of the first finding
 	}{
 		"a file of a removed API": {
-			"1.22.0", objects{object(manifest, "extensions/v1beta1", "Ingress", in("a.yaml:1"))},
-			want{"blocker api-removed Ingress/shop/web"}, "networking.k8s.io/v1 Ingress",
+			"1.22.0",
+			objects{object(manifest, "extensions/v1beta1", "Ingress", in("a.yaml:1"))},
+			want{"blocker api-removed Ingress/shop/web"},
+			"networking.k8s.io/v1 Ingress",
 		},
 		"the release before it is removed": {
-			"1.21.9", objects{object(manifest, "extensions/v1beta1", "Ingress", in("a.yaml:1"))},
-			want{"warning api-deprecated Ingress/shop/web"}, "gone in 1.22",
+			"1.21.9",
+			objects{object(manifest, "extensions/v1beta1", "Ingress", in("a.yaml:1"))},
+			want{"warning api-deprecated Ingress/shop/web"},
+			"gone in 1.22",
 		},
 		"before it is deprecated": {"1.13.0", objects{object(manifest, "extensions/v1beta1", "Ingress")}, nil, ""},
 		"a file of an API to come": {
-			"1.18.0", objects{object(manifest, "networking.k8s.io/v1", "Ingress")},
-			want{"warning api-not-yet Ingress/shop/web"}, "came with 1.19",
+			"1.18.0",
+			objects{object(manifest, "networking.k8s.io/v1", "Ingress")},
+			want{"warning api-not-yet Ingress/shop/web"},
+			"came with 1.19",
 		},
 		"an object that the cluster has is no API to come": {"1.18.0", objects{object(managed, "networking.k8s.io/v1", "Ingress")}, nil, ""},
 		// pluto#495, #512: the annotation names what kubectl applied years ago; since then Helm writes the object.
 		"a stale annotation": {
-			"1.26.0", objects{
+			"1.26.0",
+			objects{
 				object(applied, "autoscaling/v2beta2", "HorizontalPodAutoscaler"),
 				object(managed, "autoscaling/v2", "HorizontalPodAutoscaler", by("helm", day(9))),
 				object(live, "autoscaling/v2", "HorizontalPodAutoscaler"),
 			},
-			want{"warning api-removed HorizontalPodAutoscaler/shop/web"}, "stale",
+			want{"warning api-removed HorizontalPodAutoscaler/shop/web"},
+			"stale",
 		},
 		"an annotation that nothing contradicts": {
-			"1.26.0", objects{
+			"1.26.0",
+			objects{
 				object(applied, "autoscaling/v2beta2", "HorizontalPodAutoscaler"),
 				object(live, "autoscaling/v2", "HorizontalPodAutoscaler"),
 			},
-			want{"blocker api-removed HorizontalPodAutoscaler/shop/web"}, "lastApplied: autoscaling/v2beta2",
+			want{"blocker api-removed HorizontalPodAutoscaler/shop/web"},
+			"lastApplied: autoscaling/v2beta2",
 		},
 		"a controller's status is no new writer": {
-			"1.25.0", objects{
+			"1.25.0",
+			objects{
 				object(applied, "policy/v1beta1", "PodDisruptionBudget"),
 				object(managed, "policy/v1", "PodDisruptionBudget", by("kube-controller-manager", day(9))),
 			},
-			want{"blocker api-removed PodDisruptionBudget/shop/web"}, "",
+			want{"blocker api-removed PodDisruptionBudget/shop/web"},
+			"",
 		},
 		// pluto#367: an operator's client writes an old version; no annotation tells.
 		"an object made by an SDK": {
-			"1.25.0", objects{
+			"1.25.0",
+			objects{
 				object(managed, "policy/v1beta1", "PodDisruptionBudget", by("elastic-operator", day(2))),
 				object(live, "policy/v1", "PodDisruptionBudget"),
 			},
-			want{"blocker api-removed PodDisruptionBudget/shop/web"}, "elastic-operator",
+			want{"blocker api-removed PodDisruptionBudget/shop/web"},
+			"elastic-operator",
 		},
 		"a client that has moved on": {
-			"1.25.0", objects{
+			"1.25.0",
+			objects{
 				object(managed, "policy/v1beta1", "PodDisruptionBudget", by("elastic-operator", day(2))),
 				object(managed, "policy/v1", "PodDisruptionBudget", by("elastic-operator", day(5))),
 			},
-			want{"warning api-removed PodDisruptionBudget/shop/web"}, "since",
+			want{"warning api-removed PodDisruptionBudget/shop/web"},
+			"since",
+		},
+		"kubectl by another of its names": {
+			"1.22.0",
+			objects{
+				object(managed, "extensions/v1beta1", "Ingress", by("kubectl", day(2))),
+				object(managed, "networking.k8s.io/v1", "Ingress", by("kubectl-client-side-apply", day(5))),
+			},
+			want{"warning api-removed Ingress/shop/web"},
+			"since",
 		},
 		"a client that went back": {
-			"1.25.0", objects{
+			"1.25.0",
+			objects{
 				object(managed, "policy/v1beta1", "PodDisruptionBudget", by("elastic-operator", day(7))),
 				object(managed, "policy/v1", "PodDisruptionBudget", by("elastic-operator", day(5))),
 			},
-			want{"blocker api-removed PodDisruptionBudget/shop/web"}, "",
+			want{"blocker api-removed PodDisruptionBudget/shop/web"},
+			"",
 		},
 		"another client's newer write proves nothing about the old one": {
-			"1.25.0", objects{
+			"1.25.0",
+			objects{
 				object(managed, "policy/v1beta1", "PodDisruptionBudget", by("elastic-operator", day(2))),
 				object(managed, "policy/v1", "PodDisruptionBudget", by("kubectl-edit", day(5))),
 			},
-			want{"blocker api-removed PodDisruptionBudget/shop/web"}, "",
+			want{"blocker api-removed PodDisruptionBudget/shop/web"},
+			"",
 		},
 		"Kubernetes' own components are upgraded with it": {
 			"1.25.0", objects{object(managed, "discovery.k8s.io/v1beta1", "EndpointSlice", by("kube-controller-manager", day(2)))}, nil, "",
@@ -121,66 +150,93 @@ func TestJudge(t *testing.T) {
 		// pluto#461: what a server answers depends on what the client asked for.
 		"a dump of a live object is no use": {"1.25.0", objects{object(live, "policy/v1beta1", "PodDisruptionBudget")}, nil, ""},
 		"a live object of a kind that is gone altogether": {
-			"1.25.0", objects{object(live, "policy/v1beta1", "PodSecurityPolicy")},
-			want{"blocker api-removed PodSecurityPolicy/shop/web"}, "no other version",
+			"1.25.0",
+			objects{object(live, "policy/v1beta1", "PodSecurityPolicy")},
+			want{"blocker api-removed PodSecurityPolicy/shop/web"},
+			"no other version",
 		},
 		"and of extensions, by way of its replacement": {
-			"1.25.0", objects{object(manifest, "extensions/v1beta1", "PodSecurityPolicy")},
-			want{"blocker api-removed PodSecurityPolicy/shop/web"}, "no other version",
+			"1.25.0",
+			objects{object(manifest, "extensions/v1beta1", "PodSecurityPolicy")},
+			want{"blocker api-removed PodSecurityPolicy/shop/web"},
+			"no other version",
 		},
 		"a release": {
-			"1.25.0", objects{object(release, "policy/v1beta1", "PodDisruptionBudget", in("release shop/web, revision 3"))},
-			want{"blocker api-removed PodDisruptionBudget/shop/web"}, "both upgrades and rollbacks of the release fail",
+			"1.25.0",
+			objects{object(release, "policy/v1beta1", "PodDisruptionBudget", in("release shop/web, revision 3"))},
+			want{"blocker api-removed PodDisruptionBudget/shop/web"},
+			"both upgrades and rollbacks of the release fail",
 		},
 		"an entry of Helm's that the release has outgrown": {
-			"1.25.0", objects{
+			"1.25.0",
+			objects{
 				object(managed, "policy/v1beta1", "PodDisruptionBudget", by("helm", day(2))),
 				object(release, "policy/v1", "PodDisruptionBudget"),
 			},
-			want{"warning api-removed PodDisruptionBudget/shop/web"}, "the release has the object at policy/v1 now",
+			want{"warning api-removed PodDisruptionBudget/shop/web"},
+			"the release has the object at policy/v1 now",
 		},
 		"one finding for one object": {
-			"1.22.0", objects{
+			"1.22.0",
+			objects{
 				object(applied, "extensions/v1beta1", "Ingress"),
 				object(managed, "networking.k8s.io/v1beta1", "Ingress", by("argocd", day(3))),
 				object(release, "networking.k8s.io/v1beta1", "Ingress"),
 			},
-			want{"blocker api-removed Ingress/shop/web"}, "release: networking.k8s.io/v1beta1\nmanagedFields: networking.k8s.io/v1beta1 by argocd at 2024-01-03 12:00\nlastApplied: extensions/v1beta1",
+			want{"blocker api-removed Ingress/shop/web"},
+			"release: networking.k8s.io/v1beta1\nmanagedFields: networking.k8s.io/v1beta1 by argocd at 2024-01-03 12:00\nlastApplied: extensions/v1beta1",
 		},
 		"files are changed one by one": {
-			"1.22.0", objects{
+			"1.22.0",
+			objects{
 				object(manifest, "extensions/v1beta1", "Ingress", in("a.yaml:1")),
 				object(manifest, "extensions/v1beta1", "Ingress", in("b.yaml:1")),
 			},
-			want{"blocker api-removed Ingress/shop/web", "blocker api-removed Ingress/shop/web"}, "a.yaml:1",
+			want{"blocker api-removed Ingress/shop/web", "blocker api-removed Ingress/shop/web"},
+			"a.yaml:1",
 		},
 		"a controller's object is its owner's": {
-			"1.22.0", objects{
+			"1.22.0",
+			objects{
 				object(applied, "extensions/v1beta1", "Deployment"),
 				object(applied, "extensions/v1beta1", "ReplicaSet", named("web-1"), ownedBy("Deployment/shop/web")),
 			},
-			want{"blocker api-removed Deployment/shop/web"}, "",
+			want{"blocker api-removed Deployment/shop/web"},
+			"",
 		},
 		"of an owner that is not known it is told": {
-			"1.22.0", objects{object(applied, "extensions/v1beta1", "ReplicaSet", named("web-1"), ownedBy("Deployment/shop/web"))},
-			want{"blocker api-removed ReplicaSet/shop/web-1"}, "",
+			"1.22.0",
+			objects{object(applied, "extensions/v1beta1", "ReplicaSet", named("web-1"), ownedBy("Deployment/shop/web"))},
+			want{"blocker api-removed ReplicaSet/shop/web-1"},
+			"",
 		},
 		"a template that has a good branch": {
-			"1.22.0", objects{
+			"1.22.0",
+			objects{
 				object(template, "extensions/v1beta1", "Ingress", in("t.yaml:3")),
 				object(template, "networking.k8s.io/v1", "Ingress", in("t.yaml:1")),
 			},
-			want{"info api-removed Ingress/shop/web"}, "can also be rendered",
+			want{"info api-removed Ingress/shop/web"},
+			"can also be rendered",
 		},
 		"a template that has none": {
-			"1.22.0", objects{
+			"1.22.0",
+			objects{
 				object(template, "extensions/v1beta1", "Ingress", in("t.yaml:3")),
 				object(template, "networking.k8s.io/v1beta1", "Ingress", in("t.yaml:1")),
 			},
-			want{"blocker api-removed Ingress/shop/web"}, "",
+			want{"blocker api-removed Ingress/shop/web"},
+			"",
+		},
+		"a template that may not be rendered": {
+			"1.25.0",
+			objects{object(template, "policy/v1beta1", "PodSecurityPolicy", in("t.yaml:3"))},
+			want{"warning api-removed PodSecurityPolicy/shop/web"},
+			"decides whether it is rendered",
 		},
 		"a good template may hold branches to come": {
-			"1.18.0", objects{
+			"1.18.0",
+			objects{
 				object(template, "extensions/v1beta1", "Ingress", in("t.yaml:3")),
 				object(template, "networking.k8s.io/v1", "Ingress", in("t.yaml:1")),
 			},
@@ -188,7 +244,8 @@ func TestJudge(t *testing.T) {
 		},
 		// Kinds that peers miss (pluto#233, #286 and the comparison with upstream).
 		"kinds that upstream has deleted": {
-			"1.36.0", objects{
+			"1.36.0",
+			objects{
 				object(manifest, "autoscaling/v2beta1", "HorizontalPodAutoscaler", named("a")),
 				object(manifest, "storagemigration.k8s.io/v1alpha1", "StorageVersionMigration", named("b")),
 				object(manifest, "resource.k8s.io/v1alpha2", "ResourceClaim", named("c")),
@@ -205,41 +262,56 @@ func TestJudge(t *testing.T) {
 				"blocker api-removed Eviction/shop/g", "blocker api-removed HorizontalPodAutoscaler/shop/a", "blocker api-removed ResourceClaim/shop/c",
 				"blocker api-removed SelfSubjectReview/shop/h", "blocker api-removed StorageVersionMigration/shop/b", "blocker api-removed SubjectAccessReview/shop/i",
 				"blocker api-removed ValidatingAdmissionPolicyBinding/shop/f",
-			}, "",
+			},
+			"",
 		},
 		// pluto has 1.36 here; upstream moved it.
 		"a removal that was moved": {
-			"1.36.0", objects{object(manifest, "resource.k8s.io/v1beta1", "ResourceClaim")},
-			want{"warning api-deprecated ResourceClaim/shop/web"}, "gone in 1.38",
+			"1.36.0",
+			objects{object(manifest, "resource.k8s.io/v1beta1", "ResourceClaim")},
+			want{"warning api-deprecated ResourceClaim/shop/web"},
+			"gone in 1.38",
 		},
 		// pluto has 1.29 here.
 		"flowcontrol v1beta1 went with 1.26": {
-			"1.26.0", objects{object(manifest, "flowcontrol.apiserver.k8s.io/v1beta1", "FlowSchema")},
-			want{"blocker api-removed FlowSchema/shop/web"}, "write it as flowcontrol.apiserver.k8s.io/v1beta3 FlowSchema",
+			"1.26.0",
+			objects{object(manifest, "flowcontrol.apiserver.k8s.io/v1beta1", "FlowSchema")},
+			want{"blocker api-removed FlowSchema/shop/web"},
+			"write it as flowcontrol.apiserver.k8s.io/v1beta3 FlowSchema",
 		},
 		"a replacement that is gone itself is passed over": {
-			"1.36.0", objects{object(manifest, "flowcontrol.apiserver.k8s.io/v1beta1", "FlowSchema")},
-			want{"blocker api-removed FlowSchema/shop/web"}, "write it as flowcontrol.apiserver.k8s.io/v1 FlowSchema",
+			"1.36.0",
+			objects{object(manifest, "flowcontrol.apiserver.k8s.io/v1beta1", "FlowSchema")},
+			want{"blocker api-removed FlowSchema/shop/web"},
+			"write it as flowcontrol.apiserver.k8s.io/v1 FlowSchema",
 		},
 		"a component's API": {
-			"1.36.0", objects{object(manifest, "cert-manager.io/v1alpha2", "Certificate")},
-			want{"warning component-api-removed Certificate/shop/web"}, "not served by cert-manager 1.6",
+			"1.36.0",
+			objects{object(manifest, "cert-manager.io/v1alpha2", "Certificate")},
+			want{"warning component-api-removed Certificate/shop/web"},
+			"not served by cert-manager 1.6",
 		},
 		"a component's API that goes": {
-			"1.36.0", objects{object(managed, "gateway.networking.k8s.io/v1alpha2", "TLSRoute", by("argocd", day(1)))},
-			want{"info component-api-deprecated TLSRoute/shop/web"}, "Gateway API",
+			"1.36.0",
+			objects{object(managed, "gateway.networking.k8s.io/v1alpha2", "TLSRoute", by("argocd", day(1)))},
+			want{"info component-api-deprecated TLSRoute/shop/web"},
+			"Gateway API",
 		},
 		"a mistyped API": {
-			"1.36.0", objects{object(manifest, "apps/v1beta3", "Deployment")},
-			want{"info api-unknown Deployment/shop/web"}, "apps/v1beta3 Deployment",
+			"1.36.0",
+			objects{object(manifest, "apps/v1beta3", "Deployment")},
+			want{"info api-unknown Deployment/shop/web"},
+			"apps/v1beta3 Deployment",
 		},
-		"custom resources are nobody's business": {"1.36.0", objects{object(manifest, "example.com/v1", "Thing"), object(manifest, "kustomize.config.k8s.io/v1beta1", "Kustomization")}, nil, ""},
+		"custom resources are nobody's business": {"1.36.0", objects{object(manifest, "example.com/v1", "Thing"), object(manifest, "builtin", "LabelTransformer"), object(manifest, "kustomize.config.k8s.io/v1beta1", "Kustomization")}, nil, ""},
 		"same kinds of other groups are other objects": {
-			"1.22.0", objects{
+			"1.22.0",
+			objects{
 				object(managed, "serving.knative.dev/v1", "Ingress", by("kn", day(9))),
 				object(applied, "extensions/v1beta1", "Ingress"),
 			},
-			want{"blocker api-removed Ingress/shop/web"}, "",
+			want{"blocker api-removed Ingress/shop/web"},
+			"",
 		},
 		"a target after the table's end": {"1.99.0", objects{}, want{"warning api-table-ends target"}, "as far as it was announced"},
 		"a target that makes no sense":   {"0.0.0", objects{}, want{"blocker api-table-ends target"}, "Kubernetes 1"},
@@ -265,6 +337,29 @@ func TestJudge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a cluster does not serve as it is, its upgrade does not break.
+func TestJudgeUpgrade(t *testing.T) {
+	for _, test := range []struct {
+		source  fleet.ObjectSource
+		current string
+		want    fleet.Severity
+	}{
+		{fleet.FromManagedFields, "1.24.9", fleet.Blocker},
+		{fleet.FromManagedFields, "1.25.0", fleet.Info},
+		{fleet.FromLastApplied, "1.24.9", fleet.Blocker},
+		{fleet.FromLastApplied, "1.30.0", fleet.Info},
+		{fleet.FromRelease, "1.24.9", fleet.Blocker},
+		{fleet.FromRelease, "1.25.0", fleet.Warning},
+		{fleet.FromManifest, "1.25.0", fleet.Blocker},
+	} {
+		o := object(test.source, "policy/v1beta1", "PodDisruptionBudget", by("somebody", day(1)))
+		got := lifecycle.JudgeUpgrade([]fleet.Object{o}, v(test.current), v("1.31.0"))
+		if len(got) != 1 || got[0].Severity != test.want {
+			t.Errorf("%s at %s: got %+v, want %s", test.source, test.current, got, test.want)
+		}
 	}
 }
 

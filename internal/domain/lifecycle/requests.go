@@ -131,12 +131,8 @@ func lastSeen(clients []client, now time.Time) string {
 	if last.IsZero() {
 		return "the audit log does not say when it was asked for"
 	}
-	ago := now.Sub(last)
-	if ago < 0 {
-		ago = 0
-	}
 	text := "asked for last at " + last.UTC().Format("2006-01-02 15:04")
-	if ago >= LookBack {
+	if now.Sub(last) >= LookBack {
 		text += ", which AKS' look-back of 12 hours misses: the upgrade begins and the client breaks"
 	}
 	return text

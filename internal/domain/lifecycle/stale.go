@@ -23,7 +23,7 @@ func outdated(s *sighting, all []sighting, target fleet.Version) string {
 				return fmt.Sprintf("the annotation is likely to be stale: %s has written the object at %s since", other.By, other.APIVersion)
 			}
 		case fleet.FromManagedFields:
-			if other.Source == fleet.FromManagedFields && other.By == s.By && !s.At.IsZero() && other.At.After(s.At) {
+			if other.Source == fleet.FromManagedFields && writer(other.By) == writer(s.By) && !s.At.IsZero() && other.At.After(s.At) {
 				return fmt.Sprintf("%s has written the object at %s since; the entry of the older version is what is left of its past", s.By, other.APIVersion)
 			}
 			if other.Source == fleet.FromRelease && s.By == "helm" {
@@ -51,6 +51,15 @@ var controlPlane = []string{
 }
 
 func ofControlPlane(manager string) bool { return slices.Contains(controlPlane, manager) }
+
+// writer is who a field manager is: kubectl has another name for each of its
+// commands, and has changed them.
+func writer(manager string) string {
+	if strings.HasPrefix(manager, "kubectl-") {
+		return "kubectl"
+	}
+	return manager
+}
 
 // mostEvidence are the lines of evidence for an object.
 const mostEvidence = 20
