@@ -88,6 +88,13 @@ func checkedCluster(text *bytes.Buffer, r *check.Result) {
 				continue
 			}
 			fmt.Fprintf(text, "  %-7s  %s: %s\n           %s\n", strings.ToUpper(string(severity)), plain(f.Object), f.ID, plain(f.What))
+			if f.Check == "apis" && f.Evidence != "" { // where it is written matters most
+				seen, _, more := strings.Cut(f.Evidence, "\n")
+				if more {
+					seen += " …"
+				}
+				fmt.Fprintf(text, "           seen: %s\n", plain(seen))
+			}
 			if f.Why != "" {
 				fmt.Fprintf(text, "           why: %s\n", plain(f.Why))
 			}

@@ -232,7 +232,9 @@ func TestInspectOnAControlPlane(t *testing.T) {
 			dead := slices.ContainsFunc(f.Services, func(a check.APIService) bool {
 				return a.Name == "v1.dead.example.com" && !a.Available && a.Service == "policy/nobody"
 			})
-			told := slices.ContainsFunc(f.Unread, func(u check.Unread) bool { return u.Need == check.NeedObjects && strings.Contains(u.What, "dead.example.com") })
+			told := slices.ContainsFunc(f.Unread, func(u check.Unread) bool {
+				return u.Need == check.NeedObjects && strings.Contains(u.What, "dead.example.com")
+			})
 			objects := slices.ContainsFunc(f.Objects, func(o fleet.Object) bool { return o.Kind == "IngressClass" })
 			return dead && told && objects && f.Read[check.NeedObjects], strings.Join([]string{string(f.Cluster)}, "")
 		})

@@ -177,13 +177,13 @@ func rank(s fleet.Severity) int {
 	return slices.Index([]fleet.Severity{fleet.Blocker, fleet.Warning, fleet.Info}, s)
 }
 
-// tidy sorts findings, and keeps of those about one object and id the gravest.
+// tidy sorts findings, and keeps of those about one object, id and place the gravest.
 func tidy(list []Finding) []Finding {
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.ID, b.ID), cmp.Compare(rank(a.Severity), rank(b.Severity)),
 			cmp.Compare(a.What, b.What))
 	})
-	list = slices.CompactFunc(list, func(a, b Finding) bool { return a.ID == b.ID && a.Object == b.Object })
+	list = slices.CompactFunc(list, func(a, b Finding) bool { return a.ID == b.ID && a.Object == b.Object && a.Evidence == b.Evidence })
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		accepted := func(f Finding) int { return min(len(f.AcceptedBy), 1) }
 		return cmp.Or(cmp.Compare(accepted(a), accepted(b)), cmp.Compare(rank(a.Severity), rank(b.Severity)))
