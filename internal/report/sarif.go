@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -132,15 +133,10 @@ func CheckSARIF(w io.Writer, c Checked) error {
 }
 
 func sarifFinding(r *check.Result, f *check.Finding, index map[string]int) sarifResult {
-	text := f.What
-	for _, part := range []string{f.Why, f.Remedy} {
-		if part != "" {
-			text += ". " + part
-		}
-	}
+	parts := slices.DeleteFunc([]string{f.What, f.Why, f.Remedy}, func(part string) bool { return part == "" })
 	sum := sha256.Sum256([]byte(r.Cluster + "\n" + f.ID + "\n" + f.Object))
 	out := sarifResult{
-		RuleID: f.ID, Level: sarifLevel(f.Severity), Message: sarifText{text},
+		RuleID: f.ID, Level: sarifLevel(f.Severity), Message: sarifText{strings.Join(parts, ". ")},
 		Locations:    []sarifLocation{{Logical: []sarifLogical{{Name: f.Object, FullQualified: r.Cluster + "/" + f.Object, Kind: "resource"}}}},
 		Fingerprints: map[string]string{"liftlock/v1": hex.EncodeToString(sum[:16])},
 	}

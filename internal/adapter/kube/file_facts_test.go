@@ -110,7 +110,8 @@ func TestObjectsOfAFile(t *testing.T) {
 // TestWhatAFileDoesNotHold is absent, never clean.
 func TestWhatAFileDoesNotHold(t *testing.T) {
 	const ingress = `{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{"name":"i","namespace":"shop"}}`
-	hook := `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{"name":"h"},"webhooks":[{"name":"h","clientConfig":{"service":{"namespace":"a","name":"b"}}}]}`
+	const slice = `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"e","namespace":"a"}}`
+	const hook = `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{"name":"h"},"webhooks":[{"name":"h","clientConfig":{"service":{"namespace":"a","name":"b"}}}]}`
 	for _, tc := range []struct {
 		name string
 		text string
@@ -119,8 +120,7 @@ func TestWhatAFileDoesNotHold(t *testing.T) {
 		{"objects alone", listOf(ingress), []check.Need{check.NeedObjects}},
 		{"nodes and pods", listOf(aNode, aPod), []check.Need{check.NeedObjects, check.NeedSnapshot}},
 		{"webhooks without endpoints", listOf(aNode, aPod, hook), []check.Need{check.NeedObjects, check.NeedSnapshot}},
-		{"webhooks with endpoints", listOf(aNode, aPod, hook, `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"e","namespace":"a"}}`),
-			[]check.Need{check.NeedObjects, check.NeedSnapshot, check.NeedWebhooks}},
+		{"webhooks with endpoints", listOf(aNode, aPod, hook, slice), []check.Need{check.NeedObjects, check.NeedSnapshot, check.NeedWebhooks}},
 		{"an own snapshot", `{"takenAt":"2026-01-01T00:00:00Z","nodes":[{"name":"n"}]}`, []check.Need{check.NeedSnapshot}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -191,5 +191,5 @@ func (c *cluster) inspectObjects(ctx context.Context) (func(*check.Facts), []che
 	}
 	released, unread := c.releaseList(ctx)
 	wait.Wait()
-	return func(all *check.Facts) { all.Objects = append(f.Objects, released...) }, append(lacks, unread...)
+	return func(all *check.Facts) { all.Objects = slices.Concat(f.Objects, released) }, append(lacks, unread...)
 }

@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -122,7 +123,7 @@ func TestInspectOnAControlPlane(t *testing.T) {
 		return f
 	}
 	// Somebody asks for a deprecated API.
-	if _, err := r.admin.CoreV1().Endpoints("").List(t.Context(), metav1.ListOptions{}); err != nil { //nolint:staticcheck // that is the point
+	if _, err := r.admin.CoreV1().Endpoints("").List(t.Context(), metav1.ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -236,7 +237,7 @@ func TestInspectOnAControlPlane(t *testing.T) {
 				return u.Need == check.NeedObjects && strings.Contains(u.What, "dead.example.com")
 			})
 			objects := slices.ContainsFunc(f.Objects, func(o fleet.Object) bool { return o.Kind == "IngressClass" })
-			return dead && told && objects && f.Read[check.NeedObjects], strings.Join([]string{string(f.Cluster)}, "")
+			return dead && told && objects && f.Read[check.NeedObjects], fmt.Sprintf("dead %t, told %t, objects %t", dead, told, objects)
 		})
 	})
 }
@@ -250,7 +251,7 @@ func rolesOf(t *testing.T, path string) []rbacv1.ClusterRole {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	t.Cleanup(func() { _ = file.Close() })
 	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
 	var roles []rbacv1.ClusterRole
 	for {

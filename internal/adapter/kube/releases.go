@@ -12,7 +12,7 @@ import (
 )
 
 // helmSecret is the type of the Secrets in which Helm keeps releases.
-const helmSecret = "helm.sh/release.v1"
+const helmSecret = "helm.sh/release.v1" //nolint:gosec // a type, not a secret
 
 // livingReleases selects what Helm keeps and may still compare with.
 const livingReleases = "owner=helm,status notin (superseded,uninstalled,uninstalling)"

@@ -201,8 +201,7 @@ func TestChecks(t *testing.T) {
 		}, []string{"blocker pod-do-not-disrupt Deployment/shop/shy"}},
 		{"jobs", "running", func(f *check.Facts) {
 			addWorkload(f, fleet.Workload{Kind: fleet.Job, Name: "import", Replicas: 1}, nil)
-		},
-			[]string{"info job-running Job/shop/import"}},
+		}, []string{"info job-running Job/shop/import"}},
 		{"placement", "a zone without nodes", func(f *check.Facts) {
 			addWorkload(f, fleet.Workload{Kind: fleet.StatefulSet, Name: "db", Replicas: 1}, func(p *fleet.Pod) { p.Claims = []string{"data"} })
 			f.Snapshot.Claims = []fleet.Claim{{Namespace: "shop", Name: "data", Zones: []string{"9"}}}

@@ -3,7 +3,6 @@ package check
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -156,15 +155,6 @@ func (m *moving) nodesOf(pool string) (n int) {
 		}
 	}
 	return n
-}
-
-// poolsOf are the pools that a group's pods have to leave.
-func (m *moving) poolsOf(g *group) []string {
-	pools := map[string]bool{}
-	for _, p := range g.pods {
-		pools[m.leaving[p.Node]] = true
-	}
-	return slices.Sorted(maps.Keys(pools))
 }
 
 // previewOf returns the previews' findings of some kinds.

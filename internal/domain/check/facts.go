@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -152,17 +153,10 @@ type AttachLimit struct {
 // some lists the first few of many.
 func some(list []string) string {
 	const most = 3
-	out := ""
-	for i, s := range list[:min(most, len(list))] {
-		if i > 0 {
-			out += ", "
-		}
-		out += s
+	if len(list) <= most {
+		return strings.Join(list, ", ")
 	}
-	if len(list) > most {
-		out += fmt.Sprintf(" and %d more", len(list)-most)
-	}
-	return out
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
 // sortedKeys are a map's keys in order.

@@ -13,7 +13,7 @@ func attachCheck() Check {
 		Name: "attach-limits", Group: InCluster, Title: "Volumes that new nodes could hardly attach", Needs: []Need{NeedAttach, NeedSnapshot},
 		Doc:   "A node can have so many disks attached, by its machine size, and a disk is bound to its zone. Where the nodes of a pool in a zone are nearly full of disks, one new node less there, or a slow detach, leaves pods Pending.",
 		Finds: []Kind{{"volume-attach-limit", "a pool's volumes in a zone take nearly all that its nodes there can attach"}},
-		Run:   func(f *Facts) []fleet.Finding { return judgeAttached(f) },
+		Run:   judgeAttached,
 	}
 }
 
