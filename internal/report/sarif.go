@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -145,7 +146,7 @@ func sarifFinding(r *check.Result, f *check.Finding, index map[string]int) sarif
 	}
 	if file, at := placeOf(f); file != "" {
 		p := &sarifPhysical{}
-		p.Artifact.URI = file
+		p.Artifact.URI = (&url.URL{Path: file}).String()
 		if at > 0 {
 			p.Region = &sarifRegion{StartLine: at}
 		}
