@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -195,9 +196,11 @@ func TestCheckSARIF(t *testing.T) {
 			t.Errorf("suppressions of %s: %v", r.RuleID, r.Suppressions)
 		}
 	}
-	at := run.Results[1].Locations[0].PhysicalLocation
-	if at == nil || at.ArtifactLocation.URI != "charts/api.yaml" || at.Region.StartLine != 7 {
-		t.Errorf("place %+v", at)
+	for i, want := range []string{"my%20charts/a%20b.yaml:12", "charts/api.yaml:7"} {
+		at := run.Results[i].Locations[0].PhysicalLocation
+		if at == nil || fmt.Sprintf("%s:%d", at.ArtifactLocation.URI, at.Region.StartLine) != want {
+			t.Errorf("place %+v, want %s", at, want)
+		}
 	}
 	if !slices.Equal([]string{run.Results[0].Level, run.Results[2].Level, run.Results[3].Level}, []string{"error", "warning", "note"}) {
 		t.Errorf("levels: %+v", run.Results)

@@ -135,7 +135,8 @@ func CheckSARIF(w io.Writer, c Checked) error {
 
 func sarifFinding(r *check.Result, f *check.Finding, index map[string]int) sarifResult {
 	parts := slices.DeleteFunc([]string{f.What, f.Why, f.Remedy}, func(part string) bool { return part == "" })
-	sum := sha256.Sum256([]byte(r.Cluster + "\n" + f.ID + "\n" + f.Object))
+	file, at := placeOf(f)
+	sum := sha256.Sum256([]byte(strings.Join([]string{r.Cluster, f.ID, f.Object, file}, "\n")))
 	out := sarifResult{
 		RuleID: f.ID, Level: sarifLevel(f.Severity), Message: sarifText{strings.Join(parts, ". ")},
 		Locations:    []sarifLocation{{Logical: []sarifLogical{{Name: f.Object, FullQualified: r.Cluster + "/" + f.Object, Kind: "resource"}}}},
@@ -144,7 +145,7 @@ func sarifFinding(r *check.Result, f *check.Finding, index map[string]int) sarif
 	if i, known := index[f.ID]; known {
 		out.RuleIndex = &i
 	}
-	if file, at := placeOf(f); file != "" {
+	if file != "" {
 		p := &sarifPhysical{}
 		p.Artifact.URI = (&url.URL{Path: file}).String()
 		if at > 0 {
@@ -158,8 +159,9 @@ func sarifFinding(r *check.Result, f *check.Finding, index map[string]int) sarif
 	return out
 }
 
-// inFile finds "deploy/web.yaml:12" in a line of evidence.
-var inFile = regexp.MustCompile(`(?:^|\s)([^\s:]+\.(?:ya?ml|json|tpl|tgz)):(\d+)`)
+// inFile finds the place in evidence such as "manifest: policy/v1beta1 in
+// deploy/web.yaml:12".
+var inFile = regexp.MustCompile(`(?m)^(?:manifest|template): \S+ in (.+?):(\d+)(?: by | at | \(|$)`)
 
 // placeOf is the file and line that a finding is about, where its evidence names
 // one.
