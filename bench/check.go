@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,27 @@ import (
 
 // checks measures what checks take, by what they look at.
 func checks(ctx context.Context, parts []string) ([]figure, error) {
+	measures := []struct {
+		part    string
+		measure func(context.Context) ([]figure, error)
+	}{{"manifests", manifests}, {"snapshot", snapshots}}
 	for _, part := range parts {
-		if part != "manifests" {
-			return nil, fmt.Errorf("check has no part called %s; there is manifests", part)
+		if part != "manifests" && part != "snapshot" {
+			return nil, fmt.Errorf("check has no part called %s; there are manifests and snapshot", part)
 		}
 	}
-	return manifests(ctx)
+	var figures []figure
+	for _, m := range measures {
+		if len(parts) > 0 && !slices.Contains(parts, m.part) {
+			continue
+		}
+		more, err := m.measure(ctx)
+		if err != nil {
+			return figures, err
+		}
+		figures = append(figures, more...)
+	}
+	return figures, nil
 }
 
 // manifestFiles are as many as a large repository has.

@@ -3,7 +3,7 @@
 // there is one. It ends with exit code 1 when a limit is passed.
 //
 // Arguments choose what is measured: decisions, plan, check, store, engine,
-// evacuation, or parts as in check/manifests and evacuation/blueGreen; without any,
+// evacuation, or parts as in check/snapshot and evacuation/blueGreen; without any,
 // all is.
 package main
 
@@ -65,9 +65,12 @@ func benchmarks() []benchmark {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ok, err := true, error(nil)
-	if len(os.Args) == 3 && os.Args[1] == planArgument {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == planArgument:
 		err = planHere(ctx, os.Args[2])
-	} else {
+	case len(os.Args) == 3 && os.Args[1] == checkArgument:
+		err = checkHere(ctx, os.Args[2])
+	default:
 		ok, err = run(ctx, os.Args[1:])
 	}
 	stop()

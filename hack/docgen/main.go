@@ -1,5 +1,5 @@
 // Command docgen writes the reference pages that come from the code: commands,
-// exit codes, states and provider codes. It also holds the page about what can
+// exit codes, states, provider codes and checks. It also holds the page about what can
 // block a rollout to the code: every code and every finding must be on it.
 //
 // It is run from the root of the repository by hack/generate.sh, which compares
@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"liftlock.dev/liftlock/internal/cli"
+	"liftlock.dev/liftlock/internal/domain/check"
 )
 
 // blockedPage is where people look when a rollout does not go on.
@@ -49,6 +50,7 @@ func run(out string) error {
 		"exit-codes.md":     exitCodes(exits),
 		"states.md":         statesPage(states, ended),
 		"provider-codes.md": codesPage(codes),
+		"checks.md":         checksPage(check.All()),
 	}
 	if err := os.MkdirAll(out, 0o750); err != nil {
 		return fmt.Errorf("make %s: %w", out, err)
@@ -65,5 +67,12 @@ func run(out string) error {
 	for _, c := range codes {
 		ids = append(ids, c.value)
 	}
-	return mentions(blockedPage, ids)
+	if err := mentions(blockedPage, ids); err != nil {
+		return err
+	}
+	// What a check finds must be among what it says it finds.
+	if ids, err = findings("internal/domain/check", "internal/domain/lifecycle"); err != nil {
+		return err
+	}
+	return mentions(filepath.Join(out, "checks.md"), ids)
 }

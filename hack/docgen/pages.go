@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"liftlock.dev/liftlock/internal/domain/check"
 )
 
 // header says where a page comes from.
@@ -151,6 +153,28 @@ func codesPage(list []constant) []byte {
 	b.WriteString("\nWhat a cloud answers is translated to one of these, whatever its own words are. A reason\nreads `object: what was done: code: the provider's words (what to do)`. What to do about\neach: [when something is blocked](../how-to/when-something-is-blocked.md).\n\n| code | meaning |\n|---|---|\n")
 	for _, c := range list {
 		fmt.Fprintf(b, "| `%s` | %s |\n", c.value, cell(c.says))
+	}
+	return b.Bytes()
+}
+
+// checksPage writes the page of the checks.
+func checksPage(list []check.Check) []byte {
+	b := header("Checks", "internal/domain/check")
+	b.WriteString("\nWhat `liftlock check` runs. Names of checks and ids of findings are added, never given a\nnew meaning; `--only` and `--skip` take names of checks and of groups. How to use them:\n[check before you upgrade](../how-to/check.md).\n")
+	group := check.Group("")
+	for _, c := range list {
+		if c.Group != group {
+			group = c.Group
+			fmt.Fprintf(b, "\n## Group `%s`\n", group)
+		}
+		needs := make([]string, len(c.Needs))
+		for i, n := range c.Needs {
+			needs[i] = "`" + string(n) + "`"
+		}
+		fmt.Fprintf(b, "\n### `%s`\n\n%s.\n\n%s\n\nNeeds %s.\n\n| finding | what it says |\n|---|---|\n", c.Name, c.Title, c.Doc, strings.Join(needs, ", "))
+		for _, k := range c.Finds {
+			fmt.Fprintf(b, "| `%s` | %s |\n", k.ID, cell(k.Says))
+		}
 	}
 	return b.Bytes()
 }

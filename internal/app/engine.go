@@ -235,9 +235,9 @@ func (r *reaches) of(ctx context.Context, spec *fleet.Spec) (rollout.Reach, erro
 			Remedy: "see spec.azure of the Fleet file", Err: err,
 		}
 	}
-	options := kube.Options{Kubeconfig: provider.Kubeconfig, Logger: r.log}
+	options := kube.Options{Kubeconfig: provider.Kubeconfig, Logger: r.log, Readers: readers()}
 	if spec.Access.Kind == "Kubeconfig" {
-		options = kube.Options{File: spec.Access.File, Contexts: spec.Access.Contexts, Logger: r.log}
+		options = kube.Options{File: spec.Access.File, Contexts: spec.Access.Contexts, Logger: r.log, Readers: readers()}
 	}
 	reach := rollout.Reach{Provider: provider, Connector: kube.NewConnector(options)}
 	r.open[string(key)] = reach

@@ -11,10 +11,15 @@ import (
 	"runtime/debug"
 	"time"
 
+	"liftlock.dev/liftlock/internal/adapter/apiusage"
 	"liftlock.dev/liftlock/internal/adapter/kube"
+	"liftlock.dev/liftlock/internal/adapter/manifest"
 	"liftlock.dev/liftlock/internal/cli"
 	"liftlock.dev/liftlock/internal/config"
+	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/lifecycle"
+	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
@@ -60,6 +65,56 @@ func (h *Host) ReadSnapshot(ctx context.Context, path string, in io.Reader, at t
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	return kube.ReadFile(ctx, file, path, at)
+}
+
+// Check runs checks on the clusters of a fleet, and changes nothing.
+func (h *Host) Check(ctx context.Context, file rollout.FleetFile, request rollout.CheckRequest, log *slog.Logger) ([]check.Result, error) {
+	reach := &reaches{log: log, open: map[string]rollout.Reach{}}
+	stepper := &rollout.Stepper{Reach: reach.of, Clock: time.Now, Log: log}
+	return stepper.Check(ctx, &file.Spec, request)
+}
+
+// ReadFacts reads what checks need from a file of a cluster's objects.
+func (h *Host) ReadFacts(ctx context.Context, path string, in io.Reader, at time.Time) (_ check.Facts, err error) {
+	if path == "-" {
+		return kube.ReadFacts(ctx, in, "standard input", at, readers())
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return check.Facts{}, fmt.Errorf("read snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return kube.ReadFacts(ctx, file, path, at, readers())
+}
+
+// ReadManifests reads the objects of files that are to go to a cluster.
+func (h *Host) ReadManifests(ctx context.Context, path string, in io.Reader) ([]fleet.Object, []report.Skipped, error) {
+	var objects []fleet.Object
+	var skipped []manifest.Skipped
+	var err error
+	if path == "-" {
+		objects, skipped, err = manifest.ReadStream(ctx, in, "standard input")
+	} else {
+		objects, skipped, err = manifest.Read(ctx, path)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make([]report.Skipped, len(skipped))
+	for i, s := range skipped {
+		out[i] = report.Skipped{File: s.File, Line: s.Line, Why: s.Why}
+	}
+	return objects, out, nil
+}
+
+// ReadAudit reads who asked for deprecated APIs from an audit log.
+func (h *Host) ReadAudit(ctx context.Context, path string) (_ []lifecycle.Use, unread []string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read audit log: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return apiusage.ReadAudit(ctx, file, path)
 }
 
 // Version is what this binary is.

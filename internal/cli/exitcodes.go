@@ -11,5 +11,8 @@ const (
 	ExitAborted     = 5   // the rollout was aborted by a person
 	ExitUnavailable = 6   // the cloud, its credentials or the state folder could not be used
 	ExitNotFound    = 7   // no such rollout
+	ExitBlockers    = 8   // a check found blockers that nobody has accepted
+	ExitWarnings    = 9   // a check found warnings, and --fail-on warning was given
+	ExitUnchecked   = 10  // nothing that fails was found, but some checks could not see all they need
 	ExitInterrupted = 130 // interrupted; a rollout is kept and goes on with the same command
 )

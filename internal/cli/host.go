@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/lifecycle"
+	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
@@ -30,6 +33,16 @@ type Host interface {
 	// time in it. What can be read but does not seem to be right or whole is a
 	// finding.
 	ReadSnapshot(ctx context.Context, path string, in io.Reader, at time.Time) (fleet.Snapshot, []fleet.Finding, error)
+	// Check runs checks on the clusters of a fleet, and changes nothing.
+	Check(ctx context.Context, file rollout.FleetFile, request rollout.CheckRequest, log *slog.Logger) ([]check.Result, error)
+	// ReadFacts reads what checks need from a file, as ReadSnapshot reads one.
+	ReadFacts(ctx context.Context, path string, in io.Reader, at time.Time) (check.Facts, error)
+	// ReadManifests reads the objects of files that are to go to a cluster, and says
+	// what of them could not be read.
+	ReadManifests(ctx context.Context, path string, in io.Reader) ([]fleet.Object, []report.Skipped, error)
+	// ReadAudit reads who asked for deprecated APIs from an API server's audit log,
+	// and says what of it could not be read.
+	ReadAudit(ctx context.Context, path string) (uses []lifecycle.Use, unread []string, err error)
 	// Version is what this binary is.
 	Version() VersionInfo
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,7 +102,9 @@ Results go to stdout, progress and messages to stderr. Exit codes:
   0 done, or nothing to do       4 another engine holds the state folder
   1 failed                       5 aborted by a person
   2 wrong input, nothing touched 6 cloud, credentials or state folder unusable
-  3 request refused              7 no such rollout       130 interrupted`,
+  3 request refused              7 no such rollout       130 interrupted
+liftlock check also ends with 8 for blockers, 9 for warnings, 10 for what it could
+not check.`,
 		Example: `  # See it work, without any cloud: four simulated clusters, real Kubernetes
   liftlock demo
 
@@ -121,7 +124,7 @@ Results go to stdout, progress and messages to stderr. Exit codes:
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.stateDir, "state", c.defaultState(), "folder that holds ledger, journal, rollouts and the engine's file (LIFTLOCK_STATE)")
-	flags.StringVarP(&c.output, "output", "o", "table", "format of results: table, json or yaml")
+	flags.StringVarP(&c.output, "output", "o", "table", "format of results: table, json or yaml; check also knows junit and sarif")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "also write what the engine does to stderr")
 	flags.StringVar(&c.temporal.Address, "temporal", "", "HOST:PORT of a Temporal cluster to use instead of the embedded engine")
 	flags.StringVar(&c.temporal.Namespace, "temporal-namespace", "liftlock", "namespace on that cluster")
@@ -130,9 +133,9 @@ Results go to stdout, progress and messages to stderr. Exit codes:
 	flags.StringVar(&c.temporal.KeyFile, "temporal-key", "", "PEM file with its key")
 	flags.StringVar(&c.temporal.ServerName, "temporal-server-name", "", "name in the cluster's certificate, where it is not the host")
 	flags.StringVar(&c.temporal.APIKeyFile, "temporal-api-key-file", "", "file with an API key")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.check() }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return c.checkFlags(cmd) }
 	root.AddCommand(
-		c.demoCommand(), c.planCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
+		c.demoCommand(), c.checkCommand(), c.planCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
 		c.approveCommand(), c.pauseCommand(), c.resumeCommand(), c.skipCommand(), c.retryCommand(), c.abortCommand(), c.rollbackCommand(),
 		c.ledgerCommand(), c.journalCommand(), c.reportCommand(), c.snapshotCommand(), c.versionCommand(),
 	)
@@ -164,12 +167,19 @@ func (c *command) defaultState() string {
 	return c.Home
 }
 
-// check looks at the flags that all commands have.
-func (c *command) check() error {
-	switch c.output {
-	case "table", "json", "yaml":
-	default:
-		return &exit{ExitBadInput, fmt.Errorf("--output %q is not a format; choose table, json or yaml", c.output)}
+// moreFormats is the annotation with the formats of results that a command has
+// beside those of all commands.
+const moreFormats = "formats"
+
+// checkFlags looks at the flags that all commands have.
+func (c *command) checkFlags(cmd *cobra.Command) error {
+	formats := []string{"table", "json", "yaml"}
+	if more := cmd.Annotations[moreFormats]; more != "" {
+		formats = append(formats, strings.Split(more, ",")...)
+	}
+	if !slices.Contains(formats, c.output) {
+		last := len(formats) - 1
+		return &exit{ExitBadInput, fmt.Errorf("--output %q is not a format; choose %s or %s", c.output, strings.Join(formats[:last], ", "), formats[last])}
 	}
 	if c.stateDir == "" {
 		return &exit{ExitBadInput, errors.New("no state folder: give --state or set LIFTLOCK_STATE")}

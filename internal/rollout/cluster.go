@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/domain/gate"
@@ -403,28 +404,7 @@ func (ct *clusterTurn) findings(snapshot fleet.Snapshot, p *fleet.Pool, policy f
 	} else {
 		_, _, findings = evacuate.Preview(in)
 	}
-	if policy.Strategy != fleet.InPlace && len(p.Uncopied) > 0 {
-		findings = append(findings, fleet.Finding{
-			ID: "pool-setting-not-copied", Severity: fleet.Blocker, Object: "Pool/" + p.Name,
-			What:   "a new pool cannot be given: " + strings.Join(p.Uncopied, ", "),
-			Remedy: "use strategy inPlace for this pool, or accept that its stand-in lacks these settings",
-		})
-	}
-	if extra := policy.ExtraNodes.Of(p.Count); policy.Strategy == fleet.BlueGreen && extra > 0 && extra < p.Count {
-		findings = append(findings, fleet.Finding{
-			ID: "pool-rolls", Severity: fleet.Info, Object: "Pool/" + p.Name,
-			What:   fmt.Sprintf("its %d nodes are replaced with %d more at a time; the way back ends when the first old node is removed", p.Count, extra),
-			Remedy: "allow as many extra nodes as the pool has, if the way back is to stay open until the soak is over",
-		})
-		if extra < len(p.Zones) {
-			findings = append(findings, fleet.Finding{
-				ID: "pool-extra-nodes-too-few", Severity: fleet.Warning, Object: "Pool/" + p.Name,
-				What:   fmt.Sprintf("extraNodes gives %d new nodes for the pool's %d zones: pods that are spread over zones, or whose volume is in one, may find no node", extra, len(p.Zones)),
-				Remedy: fmt.Sprintf("allow %d extra nodes; or a multiple of that; or leave extraNodes out, if the quota allows", len(p.Zones)),
-			})
-		}
-	}
-	return ct.judged(findings)
+	return ct.judged(append(findings, check.PoolFindings(&snapshot, p, policy)...))
 }
 
 // judged says of findings which cluster they are about and who accepted them.

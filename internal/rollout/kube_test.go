@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/rollout"
@@ -75,6 +76,30 @@ func (k *kube) Snapshot(ctx context.Context) (fleet.Snapshot, error) {
 		s.Workloads = append(s.Workloads, one)
 	}
 	return s, nil
+}
+
+func (k *kube) Inspect(ctx context.Context, needs []check.Need) check.Facts {
+	var f check.Facts
+	for _, need := range needs {
+		switch need {
+		case check.NeedSnapshot:
+			s, err := k.Snapshot(ctx)
+			if err != nil {
+				f.Lacks(check.Unread{Need: need, Why: err.Error()})
+				continue
+			}
+			f.Snapshot = s
+		case check.NeedServer:
+			f.Server = k.Version
+		case check.NeedQuotas:
+			f.Lacks(check.Unread{Need: need, Why: "the API server refuses to list them", Remedy: "grant the rule"})
+			continue
+		default:
+			continue
+		}
+		f.Has(need)
+	}
+	return f
 }
 
 func (k *kube) Do(ctx context.Context, id string, a evacuate.Action) (evacuate.Outcome, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
@@ -163,6 +164,9 @@ type Kubernetes interface {
 	ServerVersion(ctx context.Context) (fleet.Version, error)
 	// Snapshot looks at everything that decisions need.
 	Snapshot(ctx context.Context) (fleet.Snapshot, error)
+	// Inspect gathers facts for checks. What could not be read is noted in them,
+	// with the reason and the right that is missing.
+	Inspect(ctx context.Context, needs []check.Need) check.Facts
 	// Do carries out one action of an evacuation pass. It is idempotent, works
 	// with UID preconditions, and reports what came of it; only an API that
 	// could not be asked is an error.

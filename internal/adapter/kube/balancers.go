@@ -19,8 +19,9 @@ import (
 const mostNamed = 100
 
 // loadBalancerList reads the Services of type LoadBalancer, and the endpoints of
-// those that keep traffic on the node where it comes in.
-func (c *cluster) loadBalancerList(ctx context.Context) ([]fleet.LoadBalancer, error) {
+// those that keep traffic on the node where it comes in. needs is the right that
+// what failed takes.
+func (c *cluster) loadBalancerList(ctx context.Context) (_ []fleet.LoadBalancer, needs right, _ error) {
 	ofType := func(ctx context.Context, options metav1.ListOptions) (*corev1.ServiceList, error) {
 		options.FieldSelector = "spec.type=" + string(corev1.ServiceTypeLoadBalancer)
 		return c.client.CoreV1().Services("").List(ctx, options)
@@ -38,7 +39,7 @@ func (c *cluster) loadBalancerList(ctx context.Context) ([]fleet.LoadBalancer, e
 		return found
 	})
 	if err != nil {
-		return nil, explain(err, "list services", right{"list", "", "services"})
+		return nil, right{"list", "", "services"}, err
 	}
 	local := map[string]*fleet.LoadBalancer{}
 	names := map[string]bool{}
@@ -49,7 +50,7 @@ func (c *cluster) loadBalancerList(ctx context.Context) ([]fleet.LoadBalancer, e
 		}
 	}
 	if len(local) == 0 {
-		return balancers, nil
+		return balancers, needs, nil
 	}
 	selector := discoveryv1.LabelServiceName
 	if len(names) <= mostNamed {
@@ -80,7 +81,7 @@ func (c *cluster) loadBalancerList(ctx context.Context) ([]fleet.LoadBalancer, e
 		return found
 	})
 	if err != nil {
-		return nil, explain(err, "list endpointslices", right{"list", "discovery.k8s.io", "endpointslices"})
+		return nil, right{"list", "discovery.k8s.io", "endpointslices"}, err
 	}
 	for _, e := range endpoints {
 		local[e.service].Endpoints = append(local[e.service].Endpoints, e.endpoint)
@@ -91,7 +92,7 @@ func (c *cluster) loadBalancerList(ctx context.Context) ([]fleet.LoadBalancer, e
 		})
 		lb.Endpoints = slices.Compact(lb.Endpoints) // a pod has one for each IP family
 	}
-	return balancers, nil
+	return balancers, needs, nil
 }
 
 // toEndpoint converts an endpoint; false for one that is on no node.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/rollout"
@@ -24,6 +25,10 @@ type cluster struct {
 	client  kubernetes.Interface // every exchange ends within requestTimeout
 	watches kubernetes.Interface // the same without a limit
 	dynamic dynamic.Interface
+	// metadata reads objects of any kind without what they say.
+	metadata metadata.Interface
+
+	readers Readers
 
 	now   func() time.Time
 	log   *slog.Logger

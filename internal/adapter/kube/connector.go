@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -30,6 +31,8 @@ type Options struct {
 	// never used.
 	File     string
 	Contexts map[string]string
+	// Readers are needed for checks alone.
+	Readers Readers
 	// Logger gets the API servers' warnings and broken watches; nil for none.
 	Logger *slog.Logger
 }
@@ -133,11 +136,12 @@ func (c *Connector) open(ctx context.Context, target fleet.Cluster) (*cluster, e
 		return nil, fmt.Errorf("cluster %s: credentials are unusable: %w", target.Name, err)
 	}
 	opened := &cluster{
-		name:  target.Name,
-		host:  config.Host,
-		now:   c.now,
-		log:   c.options.Logger.With("cluster", target.Name),
-		lease: &leaseMemory{},
+		name:    target.Name,
+		host:    config.Host,
+		now:     c.now,
+		log:     c.options.Logger.With("cluster", target.Name),
+		lease:   &leaseMemory{},
+		readers: c.options.Readers,
 	}
 	transport := &renewing{current: first, now: c.now}
 	transport.renew = func(ctx context.Context) (http.RoundTripper, error) {
@@ -149,7 +153,9 @@ func (c *Connector) open(ctx context.Context, target fleet.Cluster) (*cluster, e
 	lasting := &http.Client{Transport: transport}
 	if opened.client, err = kubernetes.NewForConfigAndClient(config, brief); err == nil {
 		if opened.watches, err = kubernetes.NewForConfigAndClient(config, lasting); err == nil {
-			opened.dynamic, err = dynamic.NewForConfigAndClient(config, brief)
+			if opened.dynamic, err = dynamic.NewForConfigAndClient(config, brief); err == nil {
+				opened.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), brief)
+			}
 		}
 	}
 	if err != nil {

@@ -33,23 +33,41 @@ import (
 // whose controller is not in the file is not taken as one without; its workload
 // is then one that the snapshot does not hold.
 func ReadFile(ctx context.Context, in io.Reader, file string, at time.Time) (fleet.Snapshot, []fleet.Finding, error) {
-	f := &fileReader{text: newText(in), seen: map[string]sighting{}, ignored: map[string]int{}, counts: map[string]int{}}
+	f := newFileReader(in)
+	if err := f.read(ctx, file); err != nil {
+		return fleet.Snapshot{}, nil, err
+	}
+	s, findings := f.snapshot(at)
+	return s, findings, nil
+}
+
+func newFileReader(in io.Reader) *fileReader {
+	return &fileReader{text: newText(in), seen: map[string]sighting{}, ignored: map[string]int{}, counts: map[string]int{}}
+}
+
+// read reads the whole file, or says all that makes it unusable.
+func (f *fileReader) read(ctx context.Context, file string) error {
 	f.run(ctx)
 	if err := ctx.Err(); err != nil {
-		return fleet.Snapshot{}, nil, fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	if len(f.problems) == 0 && f.own == nil {
 		f.whole()
 	}
 	if len(f.problems) > 0 {
 		slices.SortStableFunc(f.problems, func(a, b Problem) int { return cmp.Compare(a.Offset, b.Offset) })
-		return fleet.Snapshot{}, nil, &FileError{File: file, Problems: f.problems}
+		return &FileError{File: file, Problems: f.problems}
 	}
+	return nil
+}
+
+// snapshot joins what was read, and says what it seems to lack.
+func (f *fileReader) snapshot(at time.Time) (fleet.Snapshot, []fleet.Finding) {
 	if f.own != nil {
 		if !at.IsZero() {
 			f.own.TakenAt = at.UTC()
 		}
-		return *f.own, nil, nil
+		return *f.own, nil
 	}
 	f.all.at = cmp.Or(at, f.all.newest).UTC()
 	f.all.partial = true
@@ -58,7 +76,7 @@ func ReadFile(ctx context.Context, in io.Reader, file string, at time.Time) (fle
 		f.once()
 	}
 	s := assemble(&f.all.gathered)
-	return s, slices.Concat(f.all.findings, f.missing(), ownerless(&s)), nil
+	return s, slices.Concat(f.all.findings, f.missing(), ownerless(&s))
 }
 
 // fileReader reads one file. Its text is split by one goroutine and decoded by
@@ -72,6 +90,9 @@ type fileReader struct {
 	ignored  map[string]int      // objects of kinds that are not needed
 	counts   map[string]int      // objects by kind
 	repeated bool                // an object was there twice, and alike
+	// facts: what checks need beyond a snapshot is kept, too, and no kind must be
+	// there.
+	facts bool
 }
 
 // sighting is where an object was seen first.
@@ -84,6 +105,7 @@ type batch struct {
 	raw   []byte
 	items []span
 	kind  [2]string
+	facts bool
 	out   chan yield
 }
 
@@ -138,7 +160,7 @@ func (f *fileReader) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return false
 		}
-		b.out = make(chan yield, 1)
+		b.out, b.facts = make(chan yield, 1), f.facts
 		order <- b
 		work <- b
 		return true
@@ -287,6 +309,9 @@ func (f *fileReader) items(prefix string, kind [2]string, emit func(*batch) bool
 // decode takes in the objects of a batch.
 func (b *batch) decode(scratch []byte) (yield, []byte) {
 	var y yield
+	if b.facts {
+		y.facts = &fileFacts{}
+	}
 	for _, s := range b.items {
 		raw := b.raw[s.from:s.to]
 		if cap(scratch) < len(raw) {
@@ -345,6 +370,9 @@ func (f *fileReader) merge(y yield) {
 	a.attachments = append(a.attachments, b.attachments...)
 	a.terminatingNamespaces = append(a.terminatingNamespaces, b.terminatingNamespaces...)
 	a.findings = append(a.findings, b.findings...)
+	if b.facts != nil {
+		a.facts.add(b.facts)
+	}
 	if b.newest.After(a.newest) {
 		a.newest = b.newest
 	}
@@ -352,8 +380,11 @@ func (f *fileReader) merge(y yield) {
 
 // whole checks that the file holds what no plan can do without.
 func (f *fileReader) whole() {
+	if f.facts && len(f.counts)+len(f.ignored) == 0 {
+		f.problems = append(f.problems, Problem{What: "holds no object; " + getCommand})
+	}
 	for _, kind := range []string{"Node", "Pod"} {
-		if f.counts[kind] == 0 {
+		if f.counts[kind] == 0 && !f.facts {
 			f.problems = append(f.problems, Problem{What: "holds no " + kind + "; " + getCommand})
 		}
 	}
@@ -440,7 +471,7 @@ func (f *fileReader) missing() []fleet.Finding {
 	}
 	kinds := slices.Sorted(maps.Keys(f.ignored))
 	kinds = slices.DeleteFunc(kinds, func(kind string) bool { return kind == "storage.k8s.io/StorageClass" })
-	if len(kinds) > 0 {
+	if len(kinds) > 0 && !f.facts {
 		findings = append(findings, fleet.Finding{
 			ID: "snapshot-kind-ignored", Severity: fleet.Info, Object: "snapshot",
 			What: "objects of these kinds say nothing about an evacuation and were not looked at: " + strings.Join(kinds, ", "),

@@ -148,6 +148,7 @@ func taking[T any](take func(*harvest, *T) error) func(*harvest, []byte) (any, e
 // harvest is what was gathered from some of a file's objects.
 type harvest struct {
 	gathered
+	facts    *fileFacts // nil where only a snapshot is wanted
 	newest   time.Time
 	findings []fleet.Finding
 	// object names what is being taken in, and why it cannot be if it cannot.
@@ -214,7 +215,7 @@ func ends(n *corev1.Namespace) bool {
 // kindOfList is what its objects are where they do not say so themselves.
 func (h *harvest) take(raw, scratch []byte, kindOfList [2]string) (kind string, known bool, fresh any, err error) {
 	h.object, h.uid, h.version, h.unnamed = "", "", "", nil
-	lean, version, name, err := prune(raw, scratch[:0])
+	lean, version, name, err := prune(raw, scratch[:0], leftOut)
 	if err != nil {
 		lean = raw // its decoding tells what is wrong
 	}
@@ -223,6 +224,12 @@ func (h *harvest) take(raw, scratch []byte, kindOfList [2]string) (kind string, 
 		group, kind = kindOfList[0], kindOfList[1]
 	}
 	into := fileKinds[[2]string{group, kind}]
+	if h.facts != nil && err == nil {
+		h.facts.head(raw, string(version), kind)
+		if into == nil {
+			into = factKinds[[2]string{group, kind}]
+		}
+	}
 	if into == nil {
 		var head struct {
 			Kind string `json:"kind"`

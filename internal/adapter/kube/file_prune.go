@@ -15,7 +15,8 @@ type branches map[string]branches
 var leftOut = func() branches {
 	container := branches{"*": {
 		"env": nil, "envFrom": nil, "command": nil, "args": nil, "ports": nil, "securityContext": nil,
-		"livenessProbe": nil, "readinessProbe": nil, "startupProbe": nil, "lifecycle": nil,
+		"livenessProbe": nil, "startupProbe": nil, "lifecycle": nil,
+		"readinessProbe": {"exec": nil, "httpGet": nil, "tcpSocket": nil, "grpc": nil}, // that there is one matters, not what it does
 	}}
 	status := branches{"*": {"lastState": nil, "containerID": nil, "imageID": nil, "volumeMounts": nil}}
 	return branches{
@@ -32,6 +33,14 @@ var leftOut = func() branches {
 	}
 }()
 
+// notHead is what is left out of objects of which only the head matters: what
+// they are, and who wrote them at which version. Fields are not looked into.
+var notHead = branches{
+	"metadata": {"managedFields": {"*": {"fieldsV1": nil}}},
+	"spec":     nil, "status": nil, "data": nil, "binaryData": nil, "stringData": nil, "rules": nil,
+	"webhooks": nil, "endpoints": nil, "subsets": nil, "template": nil, "parameters": nil,
+}
+
 // errNoPrune: the text is not what it should be. Whoever decodes it says why.
 var errNoPrune = errors.New("not pruned")
 
@@ -45,10 +54,10 @@ type pruner struct {
 	apiVersion, kind []byte
 }
 
-// prune appends the pruned object to out, and finds its kind.
-func prune(raw, out []byte) (pruned, apiVersion, kind []byte, err error) {
+// prune appends the object to out without what is left out, and finds its kind.
+func prune(raw, out []byte, without branches) (pruned, apiVersion, kind []byte, err error) {
 	p := &pruner{in: raw, out: out}
-	if err := p.object(leftOut, true); err != nil {
+	if err := p.object(without, true); err != nil {
 		return out, p.apiVersion, p.kind, err
 	}
 	return p.out, p.apiVersion, p.kind, nil

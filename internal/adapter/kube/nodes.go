@@ -52,8 +52,13 @@ func toNode(node *corev1.Node) fleet.Node {
 	// A node that has not registered fully names no version; it is not Ready either.
 	n.Version, _ = fleet.ParseVersion(node.Status.NodeInfo.KubeletVersion)
 	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
+		switch condition.Type { //nolint:exhaustive // the others are news of shutdowns and maintenance, which show in taints
+		case corev1.NodeReady:
 			n.Ready = condition.Status == corev1.ConditionTrue
+		case corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeNetworkUnavailable:
+			if condition.Status == corev1.ConditionTrue {
+				n.Pressure = append(n.Pressure, string(condition.Type))
+			}
 		}
 	}
 	for _, taint := range node.Spec.Taints {

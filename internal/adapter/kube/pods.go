@@ -43,6 +43,8 @@ func toPod(pod *corev1.Pod) ownedPod {
 		Requests:     toResources(resource.PodRequests(pod, resource.PodResourcesOptions{})),
 		Revision:     revision(pod.Labels),
 		Images:       imagesOf(&pod.Spec),
+		PoolAffinity: poolAffinity(pod.Spec.Affinity),
+		Unprobed:     !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.ReadinessProbe != nil }),
 	}
 	for _, secret := range pod.Spec.ImagePullSecrets {
 		p.PullSecrets = append(p.PullSecrets, secret.Name)
@@ -56,6 +58,7 @@ func toPod(pod *corev1.Pod) ownedPod {
 	}
 	if pod.Spec.TerminationGracePeriodSeconds != nil {
 		p.GraceSeconds = *pod.Spec.TerminationGracePeriodSeconds
+		p.KilledAtOnce = p.GraceSeconds == 0
 	}
 	if pod.DeletionTimestamp != nil {
 		p.DeletedAt = pod.DeletionTimestamp.UTC()
@@ -87,6 +90,28 @@ func toPod(pod *corev1.Pod) ownedPod {
 		owner = &copied
 	}
 	return ownedPod{pod: p, owner: owner}
+}
+
+// poolAffinity lists the agent pools that required node affinity names; none
+// where one of its terms, any of which is enough, names no pool.
+func poolAffinity(affinity *corev1.Affinity) []string {
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return nil
+	}
+	var pools []string
+	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		bound := false
+		for _, e := range term.MatchExpressions {
+			if (e.Key == labelPool || e.Key == labelPoolOld) && e.Operator == corev1.NodeSelectorOpIn {
+				pools, bound = append(pools, e.Values...), true
+			}
+		}
+		if !bound {
+			return nil
+		}
+	}
+	slices.Sort(pools)
+	return slices.Compact(pools)
 }
 
 func revision(labels map[string]string) string {

@@ -13,6 +13,9 @@ type right struct{ verb, group, resource string }
 
 // String is the RBAC rule that grants the right, ready to be put in a role.
 func (r right) String() string {
+	if r.group == nonResource {
+		return fmt.Sprintf("{nonResourceURLs: [%q], verbs: [%q]}", r.resource, r.verb)
+	}
 	return fmt.Sprintf("{apiGroups: [%q], resources: [%q], verbs: [%q]}", r.group, r.resource, r.verb)
 }
 

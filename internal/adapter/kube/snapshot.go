@@ -48,25 +48,35 @@ type gathered struct {
 // pods that they are held against. What changes between the lists is caught when
 // it is acted on: actions carry uids, and evictions are judged by the API server.
 func (c *cluster) Snapshot(ctx context.Context) (fleet.Snapshot, error) {
-	found, err := c.gather(ctx)
-	if err != nil {
-		return fleet.Snapshot{}, fmt.Errorf("cluster %s: snapshot: %w", c.name, err)
+	found, failures := c.gather(ctx)
+	if len(failures) > 0 {
+		errs := make([]error, len(failures))
+		for i, f := range failures {
+			errs[i] = explain(f.err, f.needs.verb+" "+f.needs.resource, f.needs)
+		}
+		return fleet.Snapshot{}, fmt.Errorf("cluster %s: snapshot: %w", c.name, errors.Join(errs...))
 	}
 	return assemble(found), nil
 }
 
+// failure is a list that could not be read.
+type failure struct {
+	needs right
+	err   error
+}
+
 // gather reads all lists. Every list that fails is named, so that missing
-// rights are reported at once.
-func (c *cluster) gather(ctx context.Context) (*gathered, error) {
+// rights are reported at once; what could be read is there all the same.
+func (c *cluster) gather(ctx context.Context) (*gathered, []failure) {
 	g := &gathered{at: c.now().UTC()}
+	var failures []failure
 	var err error
 	if g.pods, err = list(ctx, c.client.CoreV1().Pods("").List, toPods); err != nil {
-		err = explain(err, "list pods", right{verb: "list", resource: "pods"})
+		failures = append(failures, failure{right{"list", "", "pods"}, err})
 		if _, answered := statusOf(err); !answered {
-			return nil, err // an API server that is away would answer none of the others either
+			return g, failures // an API server that is away would answer none of the others either
 		}
 	}
-	failures := []error{err}
 
 	var mu sync.Mutex
 	var wait sync.WaitGroup
@@ -76,7 +86,7 @@ func (c *cluster) gather(ctx context.Context) (*gathered, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				failures = append(failures, explain(err, needs.verb+" "+needs.resource, needs))
+				failures = append(failures, failure{needs, err})
 				return
 			}
 			keep()
@@ -140,10 +150,14 @@ func (c *cluster) gather(ctx context.Context) (*gathered, error) {
 		return func() { g.attachments = attachments }, err
 	})
 	wait.Go(func() {
-		balancers, err := c.loadBalancerList(ctx) // two kinds: it says itself which right is missing
+		balancers, needs, err := c.loadBalancerList(ctx) // two kinds: it says itself which right is missing
 		mu.Lock()
 		defer mu.Unlock()
-		g.balancers, failures = balancers, append(failures, err)
+		if err != nil {
+			failures = append(failures, failure{needs, err})
+			return
+		}
+		g.balancers = balancers
 	})
 	read(right{"list", "", "namespaces"}, func() (func(), error) {
 		names, err := list(ctx, c.client.CoreV1().Namespaces().List, func(page *corev1.NamespaceList) []string {
@@ -158,7 +172,7 @@ func (c *cluster) gather(ctx context.Context) (*gathered, error) {
 		return func() { g.terminatingNamespaces = names }, err
 	})
 	wait.Wait()
-	return g, errors.Join(failures...)
+	return g, failures
 }
 
 // controllerKind is a kind of controller and how its objects are read.

@@ -37,6 +37,9 @@ type Node struct {
 	Taints        []Taint           `json:"taints,omitempty"`
 	Allocatable   Resources         `json:"allocatable"`
 	CreatedAt     time.Time         `json:"createdAt"`
+	// Pressure names the conditions that the node suffers from: MemoryPressure,
+	// DiskPressure, PIDPressure, NetworkUnavailable.
+	Pressure []string `json:"pressure,omitempty"`
 	// Images are those that the node says it has, by name with registry and tag,
 	// in bytes. Kubelets name their largest ones only.
 	Images map[string]int64 `json:"images,omitempty"`
@@ -76,10 +79,18 @@ type Pod struct {
 	LocalData    []string          `json:"localData,omitempty"` // volumes whose data dies with the pod or stays on the node: "emptyDir scratch", "hostPath /data"
 	Claims       []string          `json:"claims,omitempty"`    // names of PersistentVolumeClaims in its namespace
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	Priority     int32             `json:"priority,omitempty"`
-	Requests     Resources         `json:"requests"`
-	Images       []string          `json:"images,omitempty"` // of its containers, as they name them, sorted
-	PullSecrets  []string          `json:"pullSecrets,omitempty"`
+	// PoolAffinity are the agent pools that its required node affinity names; it
+	// runs on no other one's nodes.
+	PoolAffinity []string `json:"poolAffinity,omitempty"`
+	// Unprobed: no container has a readiness probe, so it is Ready once it runs.
+	Unprobed bool `json:"unprobed,omitempty"`
+	// KilledAtOnce: its grace period is 0, so it gets no time to end well.
+	KilledAtOnce bool `json:"killedAtOnce,omitempty"`
+
+	Priority    int32     `json:"priority,omitempty"`
+	Requests    Resources `json:"requests"`
+	Images      []string  `json:"images,omitempty"` // of its containers, as they name them, sorted
+	PullSecrets []string  `json:"pullSecrets,omitempty"`
 	// Pulls, of a pod that Liftlock made to pull images, say how far it is.
 	Pulls []Pull `json:"pulls,omitempty"`
 	// Revision is the pod-template-hash or controller-revision-hash.

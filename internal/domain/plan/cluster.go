@@ -164,8 +164,8 @@ func (v *ClusterView) provenFirst() []fleet.OfferedVersion {
 func (v *ClusterView) stuckPools(to fleet.Version) string {
 	for i := range v.Cluster.Pools {
 		p := &v.Cluster.Pools[i]
-		if p.Stopped && to.Minor-p.Version.Minor > maxSkew {
-			return fmt.Sprintf("pool %s is stopped at %s, and at most %d minors may lie between it and the control plane: start it or delete it before the control plane goes to %s", p.Name, p.Version, maxSkew, to)
+		if p.Stopped && to.Minor-p.Version.Minor > MaxSkew {
+			return fmt.Sprintf("pool %s is stopped at %s, and at most %d minors may lie between it and the control plane: start it or delete it before the control plane goes to %s", p.Name, p.Version, MaxSkew, to)
 		}
 	}
 	if v.Cluster.ControlPlaneAlone() {

@@ -6,10 +6,10 @@ import (
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
 
-// maxSkew is how many minors a kubelet may be behind its API server
+// MaxSkew is how many minors a kubelet may be behind its API server
 // (kubernetes.io/releases/version-skew-policy, since 1.28; AKS enforces it as
 // NodePoolMcVersionIncompatible).
-const maxSkew = 3
+const MaxSkew = 3
 
 // Hop is one stop on the way to a target: the control plane is raised to
 // ControlPlane, and then, where NodePass says so, the pools too.
@@ -50,7 +50,7 @@ func Hops(controlPlane fleet.Version, pools []fleet.Version, target fleet.Versio
 			}
 			next = v
 		}
-		if next.Minor-oldest.Minor > maxSkew {
+		if next.Minor-oldest.Minor > MaxSkew {
 			// The pools must follow to where the control plane stands before it may go on.
 			if len(hops) == 0 {
 				hops = append(hops, Hop{ControlPlane: at})

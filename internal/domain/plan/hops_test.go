@@ -87,8 +87,8 @@ func holdSkew(t *testing.T, at fleet.Version, pools []fleet.Version, hops []Hop)
 		}
 		at = h.ControlPlane
 		for i, p := range pools {
-			if at.Minor-p.Minor > maxSkew {
-				t.Errorf("pool at %s is more than %d minors behind %s", p, maxSkew, at)
+			if at.Minor-p.Minor > MaxSkew {
+				t.Errorf("pool at %s is more than %d minors behind %s", p, MaxSkew, at)
 			}
 			if h.NodePass {
 				pools[i] = at
