@@ -4,12 +4,18 @@ import (
 	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 )
 
-// catchUp is how long it takes at the most until all that was missed of a kind
-// has been told, once it is listed: it is told at once.
-const catchUp = 500 * time.Millisecond
+const (
+	// catchUp is how long all that was missed of a kind usually takes to be told,
+	// once it is listed.
+	catchUp = 500 * time.Millisecond
+	// catchUpMost is how long that is waited for on a machine that is short of
+	// processors. What is not told by then counts as gone.
+	catchUpMost = 30 * time.Second
+)
 
 // lost is told that news of a kind is being missed. What comes of it later is
 // told one by one, in an order in which it never happened, and before or after
@@ -36,11 +42,20 @@ func (v *watch) found(kind string) {
 	if !v.blind || len(v.missed) > 0 || v.seeing != nil {
 		return
 	}
+	v.see(v.now().Add(catchUpMost))
+}
+
+// see ends the blindness once all that was missed has been told, or at the latest.
+func (v *watch) see(latest time.Time) {
 	var timer *time.Timer
 	timer = time.AfterFunc(catchUp, func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if v.seeing != timer { // lost again meanwhile
+			return
+		}
+		if !v.told() && v.now().Before(latest) {
+			v.see(latest)
 			return
 		}
 		v.blind, v.seeing = false, nil
@@ -49,6 +64,31 @@ func (v *watch) found(kind string) {
 		}
 	})
 	v.seeing = timer
+}
+
+// told reports whether the informers have told all that they know of pods, and
+// whether the workloads of all that are Ready are known: those may come later,
+// being another kind.
+func (v *watch) told() bool {
+	for _, p := range v.pods {
+		if p.ready && p.counts && p.in == nil {
+			return false
+		}
+	}
+	if v.known == nil {
+		return true
+	}
+	known := v.known()
+	for _, object := range known {
+		o, ok := object.(*corev1.Pod)
+		if !ok {
+			continue
+		}
+		if p := v.pods[o.UID]; p == nil || p.ready != ready(o) {
+			return false
+		}
+	}
+	return len(known) == len(v.pods)
 }
 
 // eyes tell a watch when its calls fail: informers hide that, and what they

@@ -61,3 +61,48 @@ func TestBlindStretch(t *testing.T) {
 		})
 	}
 }
+
+// TestToldSlowly: on a busy machine it takes longer than usual until what was
+// missed has been told. What the informer knows already has not fallen; what it
+// never tells has.
+func TestToldSlowly(t *testing.T) {
+	for name, tc := range map[string]struct {
+		known bool // the informer knows the new pod long before it tells of it
+		told  bool
+		falls int
+	}{
+		"known, then told":      {known: true, told: true},
+		"known, but never told": {known: true, falls: 1},
+		"not there":             {falls: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, set := deployment("web", 1, nil)
+				v := newWatch("id", "one", time.Now, nil, func() {})
+				fresh := podOf(set, "ReplicaSet", 2)
+				v.known = func() []any {
+					if tc.known {
+						return []any{fresh}
+					}
+					return nil
+				}
+				v.changed(d)
+				v.changed(set)
+				v.changed(podOf(set, "ReplicaSet", 1))
+				v.begin()
+				v.lost("/pods")
+				v.found("/pods")
+				v.deleted(podOf(set, "ReplicaSet", 1))
+				time.Sleep(10 * catchUp)
+				if tc.told {
+					v.changed(fresh)
+				}
+				time.Sleep(catchUpMost)
+				synctest.Wait()
+				if got := v.report().Violations; got != tc.falls {
+					t.Errorf("%d falls, want %d", got, tc.falls)
+				}
+			})
+		})
+	}
+}

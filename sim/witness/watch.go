@@ -39,6 +39,8 @@ type watch struct {
 	missed map[string]bool
 	blind  bool
 	seeing *time.Timer
+	// known lists the pods that the informer knows, told or not.
+	known func() []any
 }
 
 // demand is a PodDisruptionBudget with its selector as parsed.
@@ -68,8 +70,10 @@ type workload struct {
 // pod is what counts about a pod.
 type pod struct {
 	owner types.UID // of its controller
-	ready bool
-	in    *workload
+	// counts: its controller is of a kind that the watch knows.
+	counts bool
+	ready  bool
+	in     *workload
 }
 
 func newWatch(id, name string, now func() time.Time, factory informers.SharedInformerFactory, cancel context.CancelFunc) *watch {
@@ -116,6 +120,7 @@ func (v *watch) listen() error {
 		}
 		v.synced = append(v.synced, registration.HasSynced)
 	}
+	v.known = core.Pods().Informer().GetStore().List
 	return nil
 }
 
@@ -197,7 +202,7 @@ func (v *watch) putPod(o *corev1.Pod) {
 	if p == nil {
 		p = &pod{}
 		if owner := metav1.GetControllerOf(o); owner != nil {
-			p.owner = owner.UID
+			p.owner, p.counts = owner.UID, owner.Kind == "ReplicaSet" || owner.Kind == "StatefulSet"
 		}
 		v.pods[o.UID] = p
 	}
