@@ -11,7 +11,6 @@ import (
 
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
-	"liftlock.dev/liftlock/internal/domain/gate"
 	"liftlock.dev/liftlock/internal/domain/plan"
 )
 
@@ -128,7 +127,7 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 	step := plan.NextClusterStep(plan.ClusterView{
 		Cluster: ct.c, Nodes: snapshot.Nodes, Target: ct.rec.To, Offers: offers, Images: images,
 		Policy: policyOf(ct.spec, ct.rec.Ring, ct.rec.Name), Channels: ct.spec.Channels, SetAside: ct.rec.SetAside,
-		ImagePass: ct.spec.Target.Channel == fleet.ChannelNodeImage, Proven: proven,
+		ImagePass: ct.spec.Target.Channel == fleet.ChannelNodeImage, Proven: slices.Concat(proven, ct.ro.Stops),
 	})
 	open, err := ct.openPools(ctx)
 	if err != nil {
@@ -320,7 +319,7 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 			}
 			return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: why, After: min(patience, max(glance, until.Sub(ct.now())))}, "hold", step.Target)
 		}
-		findings := ct.findings(snapshot, p, policy)
+		findings := ct.judged(poolFindings(snapshot, p, policy, ct.ro.ID))
 		if err := ct.change(ctx, func(r *ClusterRecord) { r.Findings = mergeFindings(r.Findings, findings) }); err != nil {
 			return Turn{}, err
 		}
@@ -331,11 +330,15 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 			return ct.say(ctx, Turn{State: fleet.StateBlocked, Reason: err.Error(), After: patience}, "blocked", "backup")
 		}
 		image := images[p.ImageFamily()]
+		forecast, err := ct.forecast(ctx, snapshot, p, policy)
+		if err != nil {
+			return Turn{}, err
+		}
 		if _, err := update(ctx, ct.Store, ct.ro.ID, kindPool, key, func(r *PoolRecord) {
 			if !r.StartedAt.IsZero() {
 				return
 			}
-			*r = PoolRecord{Cluster: ct.rec.ID, Name: step.Target, Strategy: policy.Strategy, State: fleet.StateRunning, From: p.Version, To: step.Version, Image: image, StartedAt: ct.now()}
+			*r = PoolRecord{Cluster: ct.rec.ID, Name: step.Target, Strategy: policy.Strategy, State: fleet.StateRunning, From: p.Version, To: step.Version, Image: image, StartedAt: ct.now(), Nodes: p.Count, Stem: plan.Stem(p), Forecast: forecast}
 		}); err != nil {
 			return Turn{}, err
 		}
@@ -385,58 +388,6 @@ func (ct *clusterTurn) tooLate(ctx context.Context, p *fleet.Pool) (why string, 
 	}
 	return fmt.Sprintf("too late in this window, which closes %s, to finish pool %s (about %s); it starts in the next one",
 		o.Closes.Format(time.RFC3339), p.Name, takes.Round(time.Minute)), o.Closes, nil
-}
-
-// findings previews the evacuation of a pool: what its owners must know, and
-// accept, beforehand.
-func (ct *clusterTurn) findings(snapshot fleet.Snapshot, p *fleet.Pool, policy fleet.NodePolicy) []fleet.Finding {
-	var leaving []string
-	for _, n := range snapshot.Nodes {
-		if strings.EqualFold(n.Pool, p.Name) {
-			leaving = append(leaving, n.Name)
-		}
-	}
-	in := evacuate.Input{Snapshot: snapshot, Leaving: leaving, Policy: policy.Evacuation, Pace: policy.Pace, Rollout: ct.ro.ID}
-	var findings []fleet.Finding
-	if policy.Strategy == fleet.InPlace {
-		findings = evacuate.PreviewInPlace(in)
-	} else {
-		_, _, findings = evacuate.Preview(in)
-	}
-	if policy.Strategy != fleet.InPlace && len(p.Uncopied) > 0 {
-		findings = append(findings, fleet.Finding{
-			ID: "pool-setting-not-copied", Severity: fleet.Blocker, Object: "Pool/" + p.Name,
-			What:   "a new pool cannot be given: " + strings.Join(p.Uncopied, ", "),
-			Remedy: "use strategy inPlace for this pool, or accept that its stand-in lacks these settings",
-		})
-	}
-	if extra := policy.ExtraNodes.Of(p.Count); policy.Strategy == fleet.BlueGreen && extra > 0 && extra < p.Count {
-		findings = append(findings, fleet.Finding{
-			ID: "pool-rolls", Severity: fleet.Info, Object: "Pool/" + p.Name,
-			What:   fmt.Sprintf("its %d nodes are replaced with %d more at a time; the way back ends when the first old node is removed", p.Count, extra),
-			Remedy: "allow as many extra nodes as the pool has, if the way back is to stay open until the soak is over",
-		})
-		if extra < len(p.Zones) {
-			findings = append(findings, fleet.Finding{
-				ID: "pool-extra-nodes-too-few", Severity: fleet.Warning, Object: "Pool/" + p.Name,
-				What:   fmt.Sprintf("extraNodes gives %d new nodes for the pool's %d zones: pods that are spread over zones, or whose volume is in one, may find no node", extra, len(p.Zones)),
-				Remedy: fmt.Sprintf("allow %d extra nodes; or a multiple of that; or leave extraNodes out, if the quota allows", len(p.Zones)),
-			})
-		}
-	}
-	return ct.judged(findings)
-}
-
-// judged says of findings which cluster they are about and who accepted them.
-func (ct *clusterTurn) judged(findings []fleet.Finding) []fleet.Finding {
-	for i := range findings {
-		f := &findings[i]
-		f.Cluster = ct.rec.Name
-		if a := gate.Accepted(ct.spec.Accept, *f, ct.now(), plan.Match); a != nil {
-			f.AcceptedBy = a.Owner
-		}
-	}
-	return findings
 }
 
 func unaccepted(findings []fleet.Finding) []string {

@@ -79,10 +79,10 @@ func TestWalkTellsTheCosts(t *testing.T) {
 		extra    fleet.Amount0
 		want     told
 	}{
-		"a second pool":        {fleet.BlueGreen, fleet.Amount0{}, told{"apps", "appsb", 10, time.Minute, "deletePool", 1, 10}},
+		"a second pool":         {fleet.BlueGreen, fleet.Amount0{}, told{"apps", "appsb", 10, time.Minute, "deletePool", 1, 10}},
 		"three nodes at a time": {fleet.BlueGreen, fleet.Amount0{Count: 3}, told{"apps", "appsb", 3, time.Minute, "deleteNodes", 4, 10}},
-		"a buffer":             {fleet.Buffer, fleet.Amount0{}, told{"apps", "apps", 10, time.Minute, "upgradePool", 1, 10}},
-		"in place":             {fleet.InPlace, fleet.Amount0{}, told{"apps", "apps", 0, 0, "upgradePool", 0, 0}},
+		"a buffer":              {fleet.Buffer, fleet.Amount0{}, told{"apps", "apps", 10, time.Minute, "upgradePool", 1, 10}},
+		"in place":              {fleet.InPlace, fleet.Amount0{}, told{"apps", "apps", 0, 0, "upgradePool", 0, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newToy(t, 1, "1.34.4", "1.35.4", tc.strategy, fleet.Pool{Name: "apps", Mode: "User", Count: 10})
@@ -118,17 +118,17 @@ func TestWalkStops(t *testing.T) {
 		blocked, setAside string
 		kinds             string
 	}{
-		"stopped":         {func(v *ClusterView) { v.Cluster.Stopped = true }, "", "stopped", ""},
-		"nothing to do":   {func(v *ClusterView) { v.Target = v.Cluster.Version }, "", "", "verify"},
-		"beyond":          {func(v *ClusterView) { v.Target = fleet.MustParseVersion("1.33.13") }, "beyond the target", "", ""},
-		"not offered":     {func(v *ClusterView) { v.Offers.ControlPlane = offered("1.34.9") }, "not offered to this cluster any more", "", ""},
-		"a race":          {func(v *ClusterView) { v.Cluster.UpgradeChannel, v.Channels = "stable", fleet.ChannelsReport }, "would race", "", ""},
-		"busy":            {func(v *ClusterView) { v.Cluster.Pools[0].ProvisioningState = "Scaling" }, "", "", "await upgradeControlPlane pool verify"},
-		"failed":          {func(v *ClusterView) { v.Cluster.ProvisioningState = "Failed" }, "", "", "reconcile upgradeControlPlane pool verify"},
-		"no nodes known":  {func(v *ClusterView) { v.Nodes = nil }, "", "", "upgradeControlPlane pool verify"},
-		"set aside":       {func(v *ClusterView) { v.Cluster.UpgradeChannel = "stable" }, "", "", "setChannels upgradeControlPlane pool setChannels verify"},
-		"an old node":     {func(v *ClusterView) { v.Nodes[0].Version = fleet.MustParseVersion("1.33.13") }, "", "", "pool upgradeControlPlane pool verify"},
-		"no such policy":  {func(v *ClusterView) { v.Policy = func(string) fleet.NodePolicy { return fleet.NodePolicy{} } }, "strategy \"\" is not known", "", "upgradeControlPlane pool"},
+		"stopped":        {func(v *ClusterView) { v.Cluster.Stopped = true }, "", "stopped", ""},
+		"nothing to do":  {func(v *ClusterView) { v.Target = v.Cluster.Version }, "", "", "verify"},
+		"beyond":         {func(v *ClusterView) { v.Target = fleet.MustParseVersion("1.33.13") }, "beyond the target", "", ""},
+		"not offered":    {func(v *ClusterView) { v.Offers.ControlPlane = offered("1.34.9") }, "not offered to this cluster any more", "", ""},
+		"a race":         {func(v *ClusterView) { v.Cluster.UpgradeChannel, v.Channels = "stable", fleet.ChannelsReport }, "would race", "", ""},
+		"busy":           {func(v *ClusterView) { v.Cluster.Pools[0].ProvisioningState = "Scaling" }, "", "", "await upgradeControlPlane pool verify"},
+		"failed":         {func(v *ClusterView) { v.Cluster.ProvisioningState = "Failed" }, "", "", "reconcile upgradeControlPlane pool verify"},
+		"no nodes known": {func(v *ClusterView) { v.Nodes = nil }, "", "", "upgradeControlPlane pool verify"},
+		"set aside":      {func(v *ClusterView) { v.Cluster.UpgradeChannel = "stable" }, "", "", "setChannels upgradeControlPlane pool setChannels verify"},
+		"an old node":    {func(v *ClusterView) { v.Nodes[0].Version = fleet.MustParseVersion("1.33.13") }, "", "", "pool upgradeControlPlane pool verify"},
+		"no such policy": {func(v *ClusterView) { v.Policy = func(string) fleet.NodePolicy { return fleet.NodePolicy{} } }, "strategy \"\" is not known", "", "upgradeControlPlane pool"},
 		"no name is free": {func(v *ClusterView) {
 			for _, s := range standInSuffixes[1:] {
 				v.Cluster.Pools = append(v.Cluster.Pools, fleet.Pool{Name: "apps" + s, Stopped: true, Version: v.Cluster.Version, ProvisioningState: "Succeeded"})
