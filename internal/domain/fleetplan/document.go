@@ -136,7 +136,7 @@ type Calendar struct {
 
 // Opening is one span in which work may start, after freezes were cut out.
 type Opening struct {
-	Opens  time.Time `json:"opens"`
+	Opens  time.Time `json:"opens,omitzero"`  // zero: no beginning in sight
 	Closes time.Time `json:"closes,omitzero"` // zero: no end in sight
 	Used   bool      `json:"used"`            // by the middle forecast
 }

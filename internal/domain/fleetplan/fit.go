@@ -152,13 +152,15 @@ func (r *RingHours) fit(slow *Timetable) Fit {
 	switch {
 	case len(over) > 0:
 		return r.runsOver(over, most, length)
+	case same && first.Opens.IsZero():
+		return Fit{Verdict: FitsOne, Says: fmt.Sprintf("takes at most %s in nine of ten cases, and work may start at any time until %s", Say(takes), show(first.Closes, zone))}
 	case same:
-		return Fit{Verdict: FitsOne, Says: fmt.Sprintf("takes at most %s in nine of ten cases, and the window is open from %s to %s", say(takes), show(first.Opens, zone), show(first.Closes, zone))}
+		return Fit{Verdict: FitsOne, Says: fmt.Sprintf("takes at most %s in nine of ten cases, and the window is open from %s to %s", Say(takes), show(first.Opens, zone), show(first.Closes, zone))}
 	}
 	windows := r.distinct(slow)
-	f := Fit{Verdict: FitsSeveral, Says: fmt.Sprintf("every cluster fits a window; all of them take %d windows (%s of work in nine of ten cases at most, a window has %s)", windows, say(takes), say(length))}
+	f := Fit{Verdict: FitsSeveral, Says: fmt.Sprintf("every cluster fits a window; all of them take %d windows (%s of work in nine of ten cases at most, a window has %s)", windows, Say(takes), Say(length))}
 	f.Change = append(f.Change, r.moreAtOnce(length)...)
-	f.Change = append(f.Change, fmt.Sprintf("or a window of %s (now %s) holds all of them", say(roundUp(takes)), say(length)))
+	f.Change = append(f.Change, fmt.Sprintf("or a window of %s (now %s) holds all of them", Say(roundUp(takes)), Say(length)))
 	if len(f.Change) == 1 {
 		f.Change[0] = strings.TrimPrefix(f.Change[0], "or ")
 	}
@@ -212,12 +214,12 @@ func (r *RingHours) runsOver(over []string, most, length time.Duration) Fit {
 	names := few(over)
 	f := Fit{Verdict: RunsOver}
 	if r.Hours.OnClose == fleet.FinishCluster {
-		f.Says = fmt.Sprintf("%s may not be done when the window closes, and would be worked on for up to %s after it (onClose: finishCluster)", names, say(most))
+		f.Says = fmt.Sprintf("%s may not be done when the window closes, and would be worked on for up to %s after it (onClose: finishCluster)", names, Say(most))
 	} else {
-		f.Says = fmt.Sprintf("%s may not be done when the window closes (up to %s are missing): the rest waits for the next window, and old and new nodes stand until then", names, say(most))
+		f.Says = fmt.Sprintf("%s may not be done when the window closes (up to %s are missing): the rest waits for the next window, and old and new nodes stand until then", names, Say(most))
 		f.Change = append(f.Change, "onClose: finishCluster finishes after the close what was started")
 	}
-	f.Change = append([]string{fmt.Sprintf("a window of %s (now %s) is long enough for each of them", say(roundUp(needs)), say(length))}, f.Change...)
+	f.Change = append([]string{fmt.Sprintf("a window of %s (now %s) is long enough for each of them", Say(roundUp(needs)), Say(length))}, f.Change...)
 	f.Change = append(f.Change, "a shorter soak of their pools, or a faster pace (nodes.pace), takes less of it")
 	return f
 }
@@ -254,8 +256,8 @@ func (r *RingHours) never(slow *Timetable) Fit {
 		f.Change = []string{"give the ring a window that no freeze covers"}
 		return f
 	}
-	f.Says = fmt.Sprintf("%s would never be started: a rollout wants %s left of the window for it, and the longest window has %s", few(names), say(needs), say(longest))
-	f.Change = []string{fmt.Sprintf("make a window at least %s long", say(roundUp(needs)))}
+	f.Says = fmt.Sprintf("%s would never be started: a rollout wants %s left of the window for it, and the longest window has %s", few(names), Say(needs), Say(longest))
+	f.Change = []string{fmt.Sprintf("make a window at least %s long", Say(roundUp(needs)))}
 	return f
 }
 
@@ -278,9 +280,6 @@ func (r *RingHours) Zone() *time.Location {
 }
 
 func show(at time.Time, zone *time.Location) string {
-	if at.IsZero() {
-		return "long ago"
-	}
 	return window.Show(at, zone)
 }
 
@@ -293,11 +292,20 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// say writes a length of time in hours and minutes, rounded up.
-func say(d time.Duration) string {
+// Say writes a length of time in days, hours and minutes, rounded up.
+func Say(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	if d%time.Minute != 0 {
 		d += time.Minute - d%time.Minute
+	}
+	if d >= 3*day { // nobody counts minutes over days
+		if rest := d % time.Hour; rest > 0 {
+			d += time.Hour - rest
+		}
+		if h := d % day / time.Hour; h > 0 {
+			return fmt.Sprintf("%dd %dh", d/day, h)
+		}
+		return fmt.Sprintf("%dd", d/day)
 	}
 	switch h, m := d/time.Hour, d%time.Hour/time.Minute; {
 	case h == 0:
