@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -121,7 +122,7 @@ Results go to stdout, progress and messages to stderr. Exit codes:
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.stateDir, "state", c.defaultState(), "folder that holds ledger, journal, rollouts and the engine's file (LIFTLOCK_STATE)")
-	flags.StringVarP(&c.output, "output", "o", "table", "format of results: table, json or yaml")
+	flags.StringVarP(&c.output, "output", "o", "table", "format of results: table, json or yaml; of liftlock plan also markdown and html")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "also write what the engine does to stderr")
 	flags.StringVar(&c.temporal.Address, "temporal", "", "HOST:PORT of a Temporal cluster to use instead of the embedded engine")
 	flags.StringVar(&c.temporal.Namespace, "temporal-namespace", "liftlock", "namespace on that cluster")
@@ -130,7 +131,7 @@ Results go to stdout, progress and messages to stderr. Exit codes:
 	flags.StringVar(&c.temporal.KeyFile, "temporal-key", "", "PEM file with its key")
 	flags.StringVar(&c.temporal.ServerName, "temporal-server-name", "", "name in the cluster's certificate, where it is not the host")
 	flags.StringVar(&c.temporal.APIKeyFile, "temporal-api-key-file", "", "file with an API key")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.check() }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return c.check(cmd) }
 	root.AddCommand(
 		c.demoCommand(), c.planCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
 		c.approveCommand(), c.pauseCommand(), c.resumeCommand(), c.skipCommand(), c.retryCommand(), c.abortCommand(), c.rollbackCommand(),
@@ -164,12 +165,18 @@ func (c *command) defaultState() string {
 	return c.Home
 }
 
+// moreFormats is the annotation of a command that has more formats than all
+// commands have, separated by commas.
+const moreFormats = "formats"
+
 // check looks at the flags that all commands have.
-func (c *command) check() error {
-	switch c.output {
-	case "table", "json", "yaml":
-	default:
-		return &exit{ExitBadInput, fmt.Errorf("--output %q is not a format; choose table, json or yaml", c.output)}
+func (c *command) check(cmd *cobra.Command) error {
+	formats := []string{"table", "json", "yaml"}
+	if more := cmd.Annotations[moreFormats]; more != "" {
+		formats = append(formats, strings.Split(more, ",")...)
+	}
+	if last := len(formats) - 1; !slices.Contains(formats, c.output) {
+		return &exit{ExitBadInput, fmt.Errorf("--output %q is not a format; choose %s or %s", c.output, strings.Join(formats[:last], ", "), formats[last])}
 	}
 	if c.stateDir == "" {
 		return &exit{ExitBadInput, errors.New("no state folder: give --state or set LIFTLOCK_STATE")}

@@ -282,13 +282,11 @@ func (w *walker) take(pass *Pass, s Step) {
 	w.tell(pass, told)
 }
 
-// tell adds a step. A round that is like the one before is counted with it.
+// tell adds a step. A round that is like one before is counted with it.
 func (w *walker) tell(pass *Pass, s PaperStep) {
-	same := func(a *PaperStep) bool {
-		return a.Kind == s.Kind && a.Target == s.Target && a.Receiving == s.Receiving && s.Kind != StepSoak
-	}
+	round := s.Kind == StepEvacuate || s.Kind == StepScalePool || s.Kind == StepDeleteNodes || s.Kind == StepAwait || s.Kind == StepAwaitNodes
 	for i := range pass.Steps {
-		if a := &pass.Steps[i]; same(a) {
+		if a := &pass.Steps[i]; round && a.Kind == s.Kind && a.Target == s.Target && a.Receiving == s.Receiving {
 			a.Times++
 			a.Count += s.Count
 			return
