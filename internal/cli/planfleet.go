@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/domain/fleetplan"
@@ -44,7 +46,19 @@ func (c *command) planFleet(ctx context.Context, o *planOptions) error {
 	case "html":
 		return report.PlanHTML(c.Out, &made)
 	}
-	return c.print(&made, func(w io.Writer) { drawFleetPlan(w, &made) })
+	return c.print(&made, func(w io.Writer) {
+		var text bytes.Buffer
+		drawFleetPlan(&text, &made)
+		_, _ = w.Write(bytes.Map(harmless, text.Bytes()))
+	})
+}
+
+// harmless drops what could steer a terminal out of names that others gave.
+func harmless(c rune) rune {
+	if unicode.IsControl(c) && c != '\n' || unicode.Is(unicode.Cf, c) {
+		return -1
+	}
+	return c
 }
 
 // known says that a ring is not in the Fleet file.
@@ -166,6 +180,10 @@ func drawRing(w io.Writer, r *fleetplan.Ring) {
 		used := ""
 		if o.Used {
 			used = " (used)"
+		}
+		if o.Opens.IsZero() {
+			fmt.Fprintf(w, "             open until %s%s\n", moment(o.Closes, zone), used)
+			continue
 		}
 		fmt.Fprintf(w, "             %s to %s%s\n", moment(o.Opens, zone), moment(o.Closes, zone), used)
 	}

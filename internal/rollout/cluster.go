@@ -149,10 +149,15 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 	case plan.StepSetChannels:
 		return ct.setChannels(ctx, step)
 	case plan.StepControlPlane:
+		past, err := ct.recent(ctx)
+		if err != nil {
+			return Turn{}, err
+		}
 		if err := ct.change(ctx, func(r *ClusterRecord) {
 			r.Planned = step.Hops
 			if !slices.Contains(r.Hops, step.Version) {
 				r.Hops = append(r.Hops, step.Version)
+				r.HopsForecast += past.ForecastControlPlane(r.ID, r.Ring).P50
 			}
 		}); err != nil {
 			return Turn{}, err

@@ -3,12 +3,40 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/domain/plan"
 )
+
+// memo keeps what was read of earlier rollouts for a while: pools that begin read
+// all of it, and it changes when others end.
+type memo struct {
+	mu   sync.Mutex
+	at   time.Time
+	past fleetplan.History
+}
+
+// memoFor is how long a memo is good.
+const memoFor = 10 * time.Minute
+
+// recent is history, as it was within the last minutes.
+func (s *Stepper) recent(ctx context.Context) (fleetplan.History, error) {
+	m := &s.past
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := s.now()
+	if !m.at.IsZero() && now.Sub(m.at) < memoFor {
+		return m.past, nil
+	}
+	past, err := s.history(ctx)
+	if err == nil {
+		m.at, m.past = now, past
+	}
+	return past, err
+}
 
 // history reads how long pools and control planes took in earlier rollouts.
 // Without a store there is none.

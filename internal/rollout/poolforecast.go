@@ -13,7 +13,7 @@ import (
 // forecast says how long a pool that is about to begin will take, and what it
 // cannot beat, so that the report can hold it against what it took.
 func (ct *clusterTurn) forecast(ctx context.Context, snapshot fleet.Snapshot, p *fleet.Pool, policy fleet.NodePolicy) (*PoolForecast, error) {
-	past, err := ct.history(ctx)
+	past, err := ct.recent(ctx)
 	if err != nil {
 		return nil, err
 	}

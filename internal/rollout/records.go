@@ -81,19 +81,21 @@ type RingRecord struct {
 
 // ClusterRecord is what is remembered of one cluster in a rollout.
 type ClusterRecord struct {
-	ID        string          `json:"id"`
-	Name      string          `json:"name"`
-	Ring      string          `json:"ring"`
-	State     fleet.State     `json:"state"`
-	Reason    string          `json:"reason,omitempty"`
-	From      fleet.Version   `json:"from"`
-	To        fleet.Version   `json:"to"`
-	Hops      []fleet.Version `json:"hops,omitempty"` // control plane versions that it was raised to
-	Planned   []plan.Hop      `json:"planned,omitempty"`
-	Nodes     int             `json:"nodes,omitempty"`
-	Started   bool            `json:"started,omitempty"`
-	StartedAt time.Time       `json:"startedAt,omitzero"`
-	EndedAt   time.Time       `json:"endedAt,omitzero"`
+	ID      string          `json:"id"`
+	Name    string          `json:"name"`
+	Ring    string          `json:"ring"`
+	State   fleet.State     `json:"state"`
+	Reason  string          `json:"reason,omitempty"`
+	From    fleet.Version   `json:"from"`
+	To      fleet.Version   `json:"to"`
+	Hops    []fleet.Version `json:"hops,omitempty"` // control plane versions that it was raised to
+	Planned []plan.Hop      `json:"planned,omitempty"`
+	// HopsForecast is how many seconds its control plane was to take for Hops.
+	HopsForecast float64   `json:"hopsForecast,omitempty"`
+	Nodes        int       `json:"nodes,omitempty"`
+	Started      bool      `json:"started,omitempty"`
+	StartedAt    time.Time `json:"startedAt,omitzero"`
+	EndedAt      time.Time `json:"endedAt,omitzero"`
 	// UID is the cluster's identity, pinned at the first look.
 	UID      string          `json:"uid,omitempty"`
 	SetAside *plan.Channels  `json:"setAside,omitempty"`
