@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/rollout"
@@ -77,9 +78,15 @@ func clusterOf(o *rollout.Overview, rec rollout.ClusterRecord) Cluster {
 			State: p.State, Reason: p.Reason, ToImage: p.Image, Nodes: p.Nodes, Spans: spansOf(p.Spans),
 		}
 		if f := p.Forecast; f != nil {
-			pool.ForecastSeconds, pool.BoundSeconds, pool.Bound = f.P50+f.SoakSeconds, f.Bound.Seconds+f.SoakSeconds, string(f.Bound.Term)
-			if f.SoakSeconds > f.Bound.Seconds {
+			waited := p.Waited().Seconds()
+			pool.ForecastSeconds, pool.BoundSeconds, pool.Bound = f.P50+f.SoakSeconds, f.Bound.Seconds+waited+f.SoakSeconds, string(f.Bound.Term)
+			switch worst := max(f.Bound.Seconds, waited, f.SoakSeconds); worst {
+			case 0:
+				pool.Bound = ""
+			case f.SoakSeconds:
 				pool.Bound = string(fleetplan.TermSoak)
+			case waited:
+				pool.Bound = string(evacuate.TermCapacity)
 			}
 		}
 		c.Pools = append(c.Pools, pool)

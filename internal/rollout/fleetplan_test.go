@@ -186,7 +186,7 @@ func TestPlanLearns(t *testing.T) {
 	o := w.overview()
 	for _, rec := range o.Clusters {
 		for _, p := range o.PoolsOf(rec) {
-			if p.Forecast == nil || p.Forecast.P50 <= 0 || p.Forecast.Bound.Seconds <= 0 || p.Nodes != 2 || p.Stem != p.Name {
+			if p.Forecast == nil || p.Forecast.P50 <= 0 || p.Forecast.Bound.Seconds > p.EndedAt.Sub(p.StartedAt).Seconds() || p.Waited() < 7*time.Minute || p.Nodes != 2 || p.Stem != p.Name {
 				t.Errorf("%s of %s began without a forecast: %+v", p.Name, rec.Name, p)
 			}
 			for _, s := range p.Spans {

@@ -151,8 +151,15 @@ type PoolRecord struct {
 // PoolForecast is how long a pool was to take, and what it could not beat.
 type PoolForecast struct {
 	fleetplan.Spread
-	SoakSeconds float64        `json:"soakSeconds,omitempty"`
-	Bound       evacuate.Limit `json:"bound"`
+	SoakSeconds float64 `json:"soakSeconds,omitempty"`
+	// Bound is of the moves of its pods alone: the wait for new nodes comes on top.
+	Bound evacuate.Limit `json:"bound"`
+}
+
+// Waited is how long the pool waited for new nodes before its pods could move.
+func (p *PoolRecord) Waited() time.Duration {
+	_, creation := worked(p.Spans)
+	return creation
 }
 
 // again makes a pool that has ended go once more.

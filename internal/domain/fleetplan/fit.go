@@ -292,9 +292,13 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Say writes a length of time in days, hours and minutes, rounded up.
+// Say writes a length of time in days, hours and minutes, rounded up; seconds
+// count below a minute.
 func Say(d time.Duration) string {
 	d = d.Truncate(time.Second)
+	if d > 0 && d < time.Minute {
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
 	if d%time.Minute != 0 {
 		d += time.Minute - d%time.Minute
 	}

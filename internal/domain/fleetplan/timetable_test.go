@@ -275,7 +275,7 @@ never: nothing starts: window 1: time zone "Nowhere" cannot be loaded: unknown t
 }
 
 func TestSay(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0m", time.Second: "1m", time.Minute: "1m", 90 * time.Minute: "1h 30m", 59*time.Minute + 59*time.Second: "1h", 50 * time.Hour: "50h", 72 * time.Hour: "3d", 100*time.Hour + time.Minute: "4d 5h"} {
+	for d, want := range map[time.Duration]string{0: "0m", time.Second: "1s", 59 * time.Second: "59s", 61 * time.Second: "2m", time.Minute: "1m", 90 * time.Minute: "1h 30m", 59*time.Minute + 59*time.Second: "1h", 50 * time.Hour: "50h", 72 * time.Hour: "3d", 100*time.Hour + time.Minute: "4d 5h"} {
 		if got := Say(d); got != want {
 			t.Errorf("%s is said as %s, want %s", d, got, want)
 		}
