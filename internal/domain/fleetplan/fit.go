@@ -3,6 +3,7 @@ package fleetplan
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -197,13 +198,15 @@ func (r *RingHours) distinct(t *Timetable) int {
 
 // moreAtOnce finds how many clusters at once do the ring in a window.
 func (r *RingHours) moreAtOnce(length time.Duration) []string {
-	for n := r.AtOnce + 1; n <= len(r.Late); n++ {
-		t := Schedule(Hours{}, n, r.Late, r.From)
-		if t.Ends().Sub(r.From) <= length {
-			return []string{fmt.Sprintf("concurrency %d (now %d) does all of them in one window, if the quota allows", n, r.AtOnce)}
-		}
+	first := r.AtOnce + 1
+	more := sort.Search(max(0, len(r.Late)-r.AtOnce), func(i int) bool {
+		t := Schedule(Hours{}, first+i, r.Late, r.From)
+		return t.Ends().Sub(r.From) <= length
+	})
+	if first+more > len(r.Late) {
+		return nil
 	}
-	return nil
+	return []string{fmt.Sprintf("concurrency %d (now %d) does all of them in one window, if the quota allows", first+more, r.AtOnce)}
 }
 
 func (r *RingHours) runsOver(over []string, most, length time.Duration) Fit {

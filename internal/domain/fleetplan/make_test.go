@@ -60,7 +60,7 @@ func aCluster(name, ring, version string, apps int) ClusterInput {
 }
 
 // contoso is a fleet with a little of everything.
-func contoso(t *testing.T) *Input {
+func contoso(t testing.TB) *Input {
 	t.Helper()
 	stopped := aCluster("prod-stopped", "prod", "1.34.4", 5)
 	stopped.Cluster.Stopped = true

@@ -92,7 +92,10 @@ func Schedule(hours Hours, atOnce int, works []Work, from time.Time) Timetable {
 			at = slices.MinFunc(busy, time.Time.Compare)
 			continue
 		}
-		i := slices.IndexFunc(pending, func(w Work) bool { return hours.fits(at, w.Needs) })
+		o, open := window.Open(hours.Windows, hours.Freezes, at)
+		i := slices.IndexFunc(pending, func(w Work) bool {
+			return open && (o.Closes.IsZero() || !at.Add(w.Needs).After(o.Closes))
+		})
 		if i < 0 {
 			least := slices.MinFunc(pending, func(a, b Work) int { return cmp.Compare(a.Needs, b.Needs) }).Needs
 			opens, _, ok := window.NextFit(hours.Windows, hours.Freezes, at, least)

@@ -13,7 +13,7 @@ import (
 	"liftlock.dev/liftlock/internal/domain/window"
 )
 
-func at(t *testing.T, s string) time.Time {
+func at(t testing.TB, s string) time.Time {
 	t.Helper()
 	moment, err := time.Parse(time.RFC3339, s)
 	if err != nil {
