@@ -126,18 +126,18 @@ func ZoneOf(r *fleetplan.Ring) *time.Location {
 
 // Versions says over which versions a cluster goes.
 func Versions(c *fleetplan.Cluster) string {
-	out := c.Version.String()
+	way := []string{c.Version.String()}
 	at := c.Version
 	for _, h := range c.Hops {
 		if h.ControlPlane != at {
-			out += " → " + h.ControlPlane.String()
+			way = append(way, h.ControlPlane.String())
 			at = h.ControlPlane
 		}
 	}
 	if len(c.Hops) == 0 && c.To != c.Version && c.LeftAlone == "" {
-		out += " → " + c.To.String()
+		way = append(way, c.To.String())
 	}
-	return out
+	return strings.Join(way, " → ")
 }
 
 // LegWords says what a step of a cluster does.

@@ -314,8 +314,10 @@ func TestKeptPlanIsRefused(t *testing.T) {
 		move func(w *world)
 		want []string
 	}{
-		"a pool": {func(w *world) { w.cloud.named("prod-1").Pools[1].Version = ver("1.34.2") },
-			[]string{"cluster prod-1's pool apps is 1.34.2, was 1.34.4", "liftlock plan --fleet fleet.yaml --save"}},
+		"a pool": {
+			func(w *world) { w.cloud.named("prod-1").Pools[1].Version = ver("1.34.2") },
+			[]string{"cluster prod-1's pool apps is 1.34.2, was 1.34.4", "liftlock plan --fleet fleet.yaml --save"},
+		},
 		"the Fleet file":    {func(w *world) { w.spec.Digest = strings.Repeat("f", 64) }, []string{"the Fleet file changed (digest ffffffffffff, was 0123456789ab)"}},
 		"the newest image":  {func(w *world) { w.cloud.image = imageB }, []string{"the newest node image of " + family + " is " + imageB + ", was " + imageA}},
 		"a version went":    {func(w *world) { w.cloud.region = w.cloud.region[:2] }, []string{"1.35.4 is no longer on offer in westeurope"}},

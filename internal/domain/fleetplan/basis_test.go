@@ -58,8 +58,10 @@ func TestDrift(t *testing.T) {
 		"a version that was withdrawn": {func(b *Basis) { b.Offers[0].Versions = b.Offers[0].Versions[:1] }, "1.35.4 is no longer on offer in westeurope"},
 		"a version nobody goes to":     {func(b *Basis) { b.Offers[0].Versions = b.Offers[0].Versions[1:] }, ""},
 		"the newest image":             {func(b *Basis) { b.Images["Ubuntu"] = "Ubuntu-2" }, "the newest node image of Ubuntu is Ubuntu-2, was Ubuntu-1"},
-		"the ledger": {func(b *Basis) { b.Ledger[0].Version, b.Ledger[0].Rollout = "1.35.1", "r2" },
-			"the ledger now holds for kubernetes aks 1.35.1 (proven by ring prod in rollout r2), held 1.34.2 (proven by ring prod in rollout r1)"},
+		"the ledger": {
+			func(b *Basis) { b.Ledger[0].Version, b.Ledger[0].Rollout = "1.35.1", "r2" },
+			"the ledger now holds for kubernetes aks 1.35.1 (proven by ring prod in rollout r2), held 1.34.2 (proven by ring prod in rollout r1)",
+		},
 		"a first entry": {func(b *Basis) {
 			b.Ledger = append(b.Ledger, fleet.LedgerEntry{Kind: fleet.LedgerNodeImage, Subject: "Ubuntu", Version: "Ubuntu-1", Ring: "dev", Rollout: "r2"})
 		}, "the ledger now holds for nodeImage Ubuntu Ubuntu-1 (proven by ring dev in rollout r2), held nothing"},

@@ -156,7 +156,7 @@ func (m *maker) pool(in *ClusterInput, leg *Leg, pass *plan.Pass) {
 
 // work cuts a cluster's way into what needs an open window and what passes by
 // itself. of picks the forecast.
-func (m *maker) work(in *ClusterInput, c *Cluster, onClose fleet.OnClose, of func(evacuate.Forecast) float64) Work {
+func (m *maker) work(c *Cluster, onClose fleet.OnClose, of func(evacuate.Forecast) float64) Work {
 	w := Work{ID: c.ID, Needs: seconds(c.Admission)}
 	for _, leg := range c.Legs {
 		takes := seconds(of(leg.Forecast.Forecast))

@@ -47,8 +47,10 @@ func TestForecastPool(t *testing.T) {
 func TestLearnedTimes(t *testing.T) {
 	h := History{
 		Pools: []PastPool{
-			{Cluster: "c1", Ring: "dev", Creation: 4 * time.Minute}, {Cluster: "c2", Ring: "dev", Creation: 6 * time.Minute},
-			{Cluster: "c3", Ring: "prod", Creation: 9 * time.Minute}, {Cluster: "c1", Ring: "dev"},
+			{Cluster: "c1", Ring: "dev", Creation: 4 * time.Minute},
+			{Cluster: "c2", Ring: "dev", Creation: 6 * time.Minute},
+			{Cluster: "c3", Ring: "prod", Creation: 9 * time.Minute},
+			{Cluster: "c1", Ring: "dev"},
 		},
 		ControlPlanes: []PastControlPlane{{"c1", "dev", 5 * time.Minute}, {"c2", "dev", 8 * time.Minute}, {"c3", "prod", 20 * time.Minute}},
 	}

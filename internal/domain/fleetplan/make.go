@@ -207,8 +207,8 @@ func (m *maker) ring(order int) {
 			}
 		}
 		if !ended(c.State) {
-			hours.Usual = append(hours.Usual, m.work(c, &made, spec.OnClose, func(f evacuate.Forecast) float64 { return f.P50 }))
-			hours.Late = append(hours.Late, m.work(c, &made, spec.OnClose, func(f evacuate.Forecast) float64 { return f.P90 }))
+			hours.Usual = append(hours.Usual, m.work(&made, spec.OnClose, func(f evacuate.Forecast) float64 { return f.P50 }))
+			hours.Late = append(hours.Late, m.work(&made, spec.OnClose, func(f evacuate.Forecast) float64 { return f.P90 }))
 		}
 	}
 	for _, family := range slices.Sorted(maps.Keys(images)) {

@@ -60,8 +60,8 @@ func aCluster(name, ring, version string, apps int) ClusterInput {
 }
 
 // contoso is a fleet with a little of everything.
-func contoso(t testing.TB) *Input {
-	t.Helper()
+func contoso(tb testing.TB) *Input {
+	tb.Helper()
 	stopped := aCluster("prod-stopped", "prod", "1.34.4", 5)
 	stopped.Cluster.Stopped = true
 	unread := aCluster("prod-north", "prod", "1.34.4", 8)
@@ -81,7 +81,7 @@ func contoso(t testing.TB) *Input {
 			Name: "contoso", Target: fleet.Target{Channel: fleet.ChannelRapid}, Channels: fleet.ChannelsSetAside,
 			Nodes:     fleet.NodePolicy{Strategy: fleet.BlueGreen, Soak: 30 * time.Minute},
 			Overrides: []fleet.Override{{Pool: "system", Nodes: fleet.NodeChanges{Strategy: new(fleet.Buffer)}}},
-			Freezes:   []fleet.Freeze{{Name: "christmas", From: at(t, "2026-12-20T00:00:00+01:00"), Until: at(t, "2027-01-03T00:00:00+01:00"), TimeZone: oslo}},
+			Freezes:   []fleet.Freeze{{Name: "christmas", From: at(tb, "2026-12-20T00:00:00+01:00"), Until: at(tb, "2027-01-03T00:00:00+01:00"), TimeZone: oslo}},
 			Rings: []fleet.Ring{
 				{Name: "sandbox", Soak: 24 * time.Hour, Concurrency: fleet.Amount{Count: 1}, OnClose: fleet.FinishWave},
 				{Name: "dev", Soak: 24 * time.Hour, Concurrency: fleet.Amount{Count: 2}, OnClose: fleet.FinishWave, Windows: []fleet.Window{
@@ -93,7 +93,7 @@ func contoso(t testing.TB) *Input {
 				}, Before: []fleet.Approval{{Name: "go", Role: "platform"}}},
 			},
 		},
-		File: File{Path: "fleet.yaml", Digest: strings.Repeat("ab", 32)}, Now: at(t, "2026-11-27T10:00:00Z"),
+		File: File{Path: "fleet.yaml", Digest: strings.Repeat("ab", 32)}, Now: at(tb, "2026-11-27T10:00:00Z"),
 		Resolved: []Resolved{{For: "*", Version: v("1.36.3"), Why: "latest patch of 1.36, which is N in the region", Cluster: "sandbox-1", Location: "westeurope"}},
 		Target:   func(fleet.Version) (fleet.Version, bool) { return v("1.36.3"), true },
 		Clusters: []ClusterInput{
@@ -101,7 +101,7 @@ func contoso(t testing.TB) *Input {
 			blocked, unread, stopped, aCluster("nobody", "", "1.30.1", 1),
 		},
 		History: History{ControlPlanes: []PastControlPlane{{"/clusters/sandbox-1", "sandbox", 9 * time.Minute}}},
-		Ledger:  []fleet.LedgerEntry{{Fleet: "contoso", Kind: fleet.LedgerKubernetes, Subject: "aks", Version: "1.34.4", Ring: "prod", Rollout: "contoso-20260801-080000", ProvenAt: at(t, "2026-08-20T10:00:00Z")}},
+		Ledger:  []fleet.LedgerEntry{{Fleet: "contoso", Kind: fleet.LedgerKubernetes, Subject: "aks", Version: "1.34.4", Ring: "prod", Rollout: "contoso-20260801-080000", ProvenAt: at(tb, "2026-08-20T10:00:00Z")}},
 	}
 }
 
@@ -228,8 +228,10 @@ func TestMakeObstacles(t *testing.T) {
 		want   string
 	}{
 		"all set aside": {func(in *Input) { in.Clusters[0].Cluster.Stopped = true }, "sandbox", "all its clusters would be set aside (sandbox-1): it would fail"},
-		"set aside counts as failed": {func(in *Input) { in.Spec.Rings[3].Failures.FailOnSetAside = true }, "prod",
-			"1 of 3 clusters would be set aside, which counts as failed here, and 0 may"},
+		"set aside counts as failed": {
+			func(in *Input) { in.Spec.Rings[3].Failures.FailOnSetAside = true }, "prod",
+			"1 of 3 clusters would be set aside, which counts as failed here, and 0 may",
+		},
 		"unproven": {func(in *Input) {
 			in.Target = func(from fleet.Version) (fleet.Version, bool) {
 				if from == v("1.34.4") {
@@ -239,8 +241,10 @@ func TestMakeObstacles(t *testing.T) {
 			}
 		}, "dev", "no earlier ring proves 1.36.3 (for dev-1)"},
 		"a ring that never ends": {func(in *Input) { in.Spec.Rings[1].Windows[0].Duration = 10 * time.Minute }, "prod", "a ring before it would never come to its end"},
-		"another file": {func(in *Input) { in.Ongoing = &Ongoing{Rollout: "contoso-1"} }, "",
-			"rollout contoso-1 has not ended and was started with another Fleet file"},
+		"another file": {
+			func(in *Input) { in.Ongoing = &Ongoing{Rollout: "contoso-1"} }, "",
+			"rollout contoso-1 has not ended and was started with another Fleet file",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := contoso(t)

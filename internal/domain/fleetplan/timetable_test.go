@@ -13,11 +13,11 @@ import (
 	"liftlock.dev/liftlock/internal/domain/window"
 )
 
-func at(t testing.TB, s string) time.Time {
-	t.Helper()
+func at(tb testing.TB, s string) time.Time {
+	tb.Helper()
 	moment, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return moment
 }
@@ -43,43 +43,132 @@ func TestSchedule(t *testing.T) {
 		from   string
 		want   string
 	}{
-		{"always open, one after the other", Hours{}, 1, []Work{plain("a", hour), plain("b", 2*hour)}, "2026-03-02T08:00:00Z",
-			"a Mon 08:00 to Mon 09:00; b Mon 09:00 to Mon 11:00"},
-		{"two at once", Hours{}, 2, []Work{plain("a", hour), plain("b", 3*hour), plain("c", hour)}, "2026-03-02T08:00:00Z",
-			"a Mon 08:00 to Mon 09:00; b Mon 08:00 to Mon 11:00; c Mon 09:00 to Mon 10:00"},
+		{
+			"always open, one after the other",
+			Hours{},
+			1,
+			[]Work{plain("a", hour), plain("b", 2*hour)},
+			"2026-03-02T08:00:00Z",
+			"a Mon 08:00 to Mon 09:00; b Mon 09:00 to Mon 11:00",
+		},
+		{
+			"two at once",
+			Hours{},
+			2,
+			[]Work{plain("a", hour), plain("b", 3*hour), plain("c", hour)},
+			"2026-03-02T08:00:00Z",
+			"a Mon 08:00 to Mon 09:00; b Mon 08:00 to Mon 11:00; c Mon 09:00 to Mon 10:00",
+		},
 		{"no cluster", Hours{Windows: nightly(9, 6)}, 1, nil, "2026-03-02T08:00:00Z", ""},
-		{"over midnight", Hours{Windows: nightly(22, 6)}, 1, []Work{plain("a", 3*hour), plain("b", 3*hour), plain("c", hour)}, "2026-03-02T12:00:00Z",
-			"a Mon 21:00 to Tue 00:00; b Tue 00:00 to Tue 03:00; c Tue 21:00 to Tue 22:00"},
-		{"in the midst of a window", Hours{Windows: nightly(9, 6)}, 1, []Work{plain("a", hour)}, "2026-03-02T10:30:00Z",
-			"a Mon 10:30 to Mon 11:30"},
-		{"too late for the long one, not for the short one", Hours{Windows: nightly(9, 6)}, 1, []Work{plain("a", 4*hour), plain("b", hour)}, "2026-03-02T11:00:00Z",
-			"b Mon 11:00 to Mon 12:00; a Tue 08:00 to Tue 12:00"},
+		{
+			"over midnight",
+			Hours{Windows: nightly(22, 6)},
+			1,
+			[]Work{plain("a", 3*hour), plain("b", 3*hour), plain("c", hour)},
+			"2026-03-02T12:00:00Z",
+			"a Mon 21:00 to Tue 00:00; b Tue 00:00 to Tue 03:00; c Tue 21:00 to Tue 22:00",
+		},
+		{
+			"in the midst of a window",
+			Hours{Windows: nightly(9, 6)},
+			1,
+			[]Work{plain("a", hour)},
+			"2026-03-02T10:30:00Z",
+			"a Mon 10:30 to Mon 11:30",
+		},
+		{
+			"too late for the long one, not for the short one",
+			Hours{Windows: nightly(9, 6)},
+			1,
+			[]Work{plain("a", 4*hour), plain("b", hour)},
+			"2026-03-02T11:00:00Z",
+			"b Mon 11:00 to Mon 12:00; a Tue 08:00 to Tue 12:00",
+		},
 		// 01:00 for four hours ends at 05:00 on the wall: three hours where clocks
 		// go forward, five where they go back.
-		{"the night of three hours is too short", Hours{Windows: nightly(1, 4)}, 1, []Work{plain("a", 3*hour+30*time.Minute)}, "2026-03-28T12:00:00Z",
-			"a Sun 23:00 to Mon 02:30"},
-		{"the night of five hours is long enough", Hours{Windows: nightly(1, 4)}, 1, []Work{plain("a", 4*hour+30*time.Minute)}, "2026-10-20T12:00:00Z",
-			"a Sat 23:00 to Sun 03:30"},
-		{"a freeze cuts the window", Hours{Windows: nightly(9, 6), Freezes: []fleet.Freeze{{Name: "audit", From: at(t, "2026-03-02T10:00:00Z"), Until: at(t, "2026-03-03T09:00:00Z")}}}, 1,
-			[]Work{plain("a", 3*hour), plain("b", 2*hour)}, "2026-03-02T08:00:00Z",
-			"b Mon 08:00 to Mon 10:00; a Tue 09:00 to Tue 12:00"},
-		{"a freeze alone", Hours{Freezes: []fleet.Freeze{{From: at(t, "2026-03-01T00:00:00Z"), Until: at(t, "2026-03-03T09:00:00Z")}}}, 1,
-			[]Work{plain("a", hour)}, "2026-03-02T08:00:00Z", "a Tue 09:00 to Tue 10:00"},
-		{"what is not done waits for the next window", Hours{Windows: nightly(9, 2), OnClose: fleet.FinishWave}, 1,
-			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: 5 * hour}}}}, "2026-03-02T08:00:00Z", "a Mon 08:00 to Wed 09:00"},
-		{"what was started is finished", Hours{Windows: nightly(9, 2), OnClose: fleet.FinishCluster}, 1,
-			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: 5 * hour}}}}, "2026-03-02T08:00:00Z", "a Mon 08:00 to Mon 13:00"},
-		{"a soak passes while the window is closed", Hours{Windows: nightly(9, 2), OnClose: fleet.FinishWave}, 1,
-			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: hour}, {Takes: 10 * hour, Soak: true}, {Takes: hour}}}}, "2026-03-02T08:00:00Z", "a Mon 08:00 to Tue 09:00"},
-		{"a pool that is too late waits for the next window", Hours{Windows: nightly(9, 4), OnClose: fleet.FinishWave}, 1,
-			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: 2 * hour}, {Takes: hour, Needs: 3 * hour}}}}, "2026-03-02T08:00:00Z", "a Mon 08:00 to Tue 09:00"},
-		{"no window is long enough to start", Hours{Windows: nightly(9, 2)}, 1, []Work{plain("a", 3*hour), plain("b", hour)}, "2026-03-02T08:00:00Z",
-			"b Mon 08:00 to Mon 09:00; never a"},
-		{"no window is long enough for a pool", Hours{Windows: nightly(9, 2), OnClose: fleet.PauseAtOnce}, 1,
-			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: hour, Needs: 3 * hour}}}}, "2026-03-02T08:00:00Z", "; never a"},
+		{
+			"the night of three hours is too short",
+			Hours{Windows: nightly(1, 4)},
+			1,
+			[]Work{plain("a", 3*hour+30*time.Minute)},
+			"2026-03-28T12:00:00Z",
+			"a Sun 23:00 to Mon 02:30",
+		},
+		{
+			"the night of five hours is long enough",
+			Hours{Windows: nightly(1, 4)},
+			1,
+			[]Work{plain("a", 4*hour+30*time.Minute)},
+			"2026-10-20T12:00:00Z",
+			"a Sat 23:00 to Sun 03:30",
+		},
+		{
+			"a freeze cuts the window",
+			Hours{Windows: nightly(9, 6), Freezes: []fleet.Freeze{{Name: "audit", From: at(t, "2026-03-02T10:00:00Z"), Until: at(t, "2026-03-03T09:00:00Z")}}},
+			1,
+			[]Work{plain("a", 3*hour), plain("b", 2*hour)},
+			"2026-03-02T08:00:00Z",
+			"b Mon 08:00 to Mon 10:00; a Tue 09:00 to Tue 12:00",
+		},
+		{
+			"a freeze alone",
+			Hours{Freezes: []fleet.Freeze{{From: at(t, "2026-03-01T00:00:00Z"), Until: at(t, "2026-03-03T09:00:00Z")}}},
+			1,
+			[]Work{plain("a", hour)},
+			"2026-03-02T08:00:00Z", "a Tue 09:00 to Tue 10:00",
+		},
+		{
+			"what is not done waits for the next window",
+			Hours{Windows: nightly(9, 2), OnClose: fleet.FinishWave},
+			1,
+			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: 5 * hour}}}},
+			"2026-03-02T08:00:00Z", "a Mon 08:00 to Wed 09:00",
+		},
+		{
+			"what was started is finished",
+			Hours{Windows: nightly(9, 2), OnClose: fleet.FinishCluster},
+			1,
+			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: 5 * hour}}}},
+			"2026-03-02T08:00:00Z", "a Mon 08:00 to Mon 13:00",
+		},
+		{
+			"a soak passes while the window is closed",
+			Hours{Windows: nightly(9, 2), OnClose: fleet.FinishWave},
+			1,
+			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: hour}, {Takes: 10 * hour, Soak: true}, {Takes: hour}}}},
+			"2026-03-02T08:00:00Z", "a Mon 08:00 to Tue 09:00",
+		},
+		{
+			"a pool that is too late waits for the next window",
+			Hours{Windows: nightly(9, 4), OnClose: fleet.FinishWave},
+			1,
+			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: 2 * hour}, {Takes: hour, Needs: 3 * hour}}}},
+			"2026-03-02T08:00:00Z", "a Mon 08:00 to Tue 09:00",
+		},
+		{
+			"no window is long enough to start",
+			Hours{Windows: nightly(9, 2)},
+			1,
+			[]Work{plain("a", 3*hour), plain("b", hour)},
+			"2026-03-02T08:00:00Z",
+			"b Mon 08:00 to Mon 09:00; never a",
+		},
+		{
+			"no window is long enough for a pool",
+			Hours{Windows: nightly(9, 2), OnClose: fleet.PauseAtOnce},
+			1,
+			[]Work{{ID: "a", Needs: hour, Parts: []Part{{Takes: hour, Needs: 3 * hour}}}},
+			"2026-03-02T08:00:00Z", "; never a",
+		},
 		{"a window that cannot be read", Hours{Windows: []fleet.Window{{Duration: hour, TimeZone: "Nowhere"}}}, 1, []Work{plain("a", hour)}, "2026-03-02T08:00:00Z", "; never a"},
-		{"less than one at once is one", Hours{}, 0, []Work{plain("a", hour), plain("b", hour)}, "2026-03-02T08:00:00Z",
-			"a Mon 08:00 to Mon 09:00; b Mon 09:00 to Mon 10:00"},
+		{
+			"less than one at once is one",
+			Hours{},
+			0,
+			[]Work{plain("a", hour), plain("b", hour)},
+			"2026-03-02T08:00:00Z",
+			"a Mon 08:00 to Mon 09:00; b Mon 09:00 to Mon 10:00",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			table := Schedule(tc.hours, tc.atOnce, tc.works, at(t, tc.from))

@@ -72,9 +72,7 @@ func TakeWalk(v ClusterView, rollout string, now time.Time) Walk {
 	w := &walker{view: v, now: now, rollout: rollout, empty: map[string]bool{}, origin: map[string]string{}}
 	w.view.Cluster.Pools = slices.Clone(v.Cluster.Pools)
 	w.view.Nodes = nil
-	for i := range v.Nodes {
-		w.view.Nodes = append(w.view.Nodes, v.Nodes[i])
-	}
+	w.view.Nodes = append(w.view.Nodes, v.Nodes...)
 	for i := range w.view.Cluster.Pools {
 		p := &w.view.Cluster.Pools[i]
 		w.origin[strings.ToLower(p.Name)] = p.Name
