@@ -172,8 +172,8 @@ func (e *engine) holder(ctx context.Context) (string, error) {
 }
 
 // Begin starts a rollout of a Fleet file, or takes up the unfinished one.
-func (e *engine) Begin(ctx context.Context, file rollout.FleetFile, actor string) (rollout.RolloutRecord, *rollout.Outlook, bool, error) {
-	ro, look, resumed, err := e.stepper.Start(ctx, file, actor)
+func (e *engine) Begin(ctx context.Context, file rollout.FleetFile, kept *rollout.KeptPlan, actor string) (rollout.RolloutRecord, *rollout.Outlook, bool, error) {
+	ro, look, resumed, err := e.stepper.StartPlan(ctx, file, kept, actor)
 	if err != nil || ro.ID == "" {
 		return ro, look, resumed, err
 	}

@@ -18,6 +18,7 @@ import (
 	"liftlock.dev/liftlock/internal/config"
 	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/domain/lifecycle"
 	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
@@ -52,6 +53,25 @@ func (h *Host) Look(ctx context.Context, file rollout.FleetFile, log *slog.Logge
 	reach := &reaches{log: log, open: map[string]rollout.Reach{}}
 	stepper := &rollout.Stepper{Reach: reach.of, Clock: time.Now, Log: log}
 	return stepper.Look(ctx, &file.Spec)
+}
+
+// PlanFleet says what a rollout would do, and changes nothing. Without a state
+// folder nothing is known of earlier rollouts.
+func (h *Host) PlanFleet(ctx context.Context, file rollout.FleetFile, path, dir string, log *slog.Logger) (fleetplan.Plan, error) {
+	reach := &reaches{log: log, open: map[string]rollout.Reach{}}
+	stepper := &rollout.Stepper{Reach: reach.of, Clock: time.Now, Log: log}
+	switch err := begun(dir); {
+	case err == nil:
+		st, err := openState(ctx, dir)
+		if err != nil {
+			return fleetplan.Plan{}, err
+		}
+		defer func() { _ = st.Close() }()
+		stepper.Store, stepper.Ledger, stepper.Journal = st.file, st.file, st.file
+	case !errors.Is(err, rollout.ErrNoRollout):
+		return fleetplan.Plan{}, err
+	}
+	return stepper.PlanFleet(ctx, file, path)
 }
 
 // ReadSnapshot reads a cluster's objects from a file.

@@ -105,7 +105,7 @@ func (d *demo) run(ctx context.Context, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.begin(ctx, file, d.approve)
+	_, err = d.begin(ctx, file, nil, d.approve)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/domain/lifecycle"
 	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
@@ -28,6 +29,10 @@ type Host interface {
 	StartEngine(ctx context.Context, o EngineOptions) (Engine, error)
 	// Look says what would be done to a fleet, and changes nothing.
 	Look(ctx context.Context, file rollout.FleetFile, log *slog.Logger) (*rollout.Outlook, error)
+	// PlanFleet says what a rollout of a Fleet file would do, when and at what cost,
+	// and changes nothing. path is where the file was read; the state folder, if
+	// there is one, tells of earlier rollouts.
+	PlanFleet(ctx context.Context, file rollout.FleetFile, path, dir string, log *slog.Logger) (fleetplan.Plan, error)
 	// ReadSnapshot reads a cluster's objects from a file, or from in where the path
 	// is "-". The snapshot is of the time at, or where that is zero, of the newest
 	// time in it. What can be read but does not seem to be right or whole is a
@@ -67,8 +72,9 @@ type Engine interface {
 	Journal() rollout.Journal
 	Send(ctx context.Context, request rollout.Request) (rollout.Answer, error)
 	// Begin starts a rollout of a Fleet file, or takes up the unfinished one. A
-	// record without id means that nothing is to be done.
-	Begin(ctx context.Context, file rollout.FleetFile, actor string) (ro rollout.RolloutRecord, look *rollout.Outlook, resumed bool, err error)
+	// record without id means that nothing is to be done. With a plan that was kept,
+	// which may be nil, the rollout does what it says, or is refused.
+	Begin(ctx context.Context, file rollout.FleetFile, kept *rollout.KeptPlan, actor string) (ro rollout.RolloutRecord, look *rollout.Outlook, resumed bool, err error)
 	// Check says why nothing can be written down, such as a full disk. Without it
 	// that shows only as rollouts that do not move.
 	Check(ctx context.Context) error

@@ -18,7 +18,7 @@ import (
 // planOptions are the flags of the command plan.
 type planOptions struct {
 	snapshot, at, fleetFile, ring, cluster string
-	strategy                               string
+	save, strategy                         string
 	fullPace                               bool
 	accept                                 []string
 	request                                rollout.PoolRequest
@@ -27,20 +27,34 @@ type planOptions struct {
 func (c *command) planCommand() *cobra.Command {
 	o := planOptions{request: rollout.PoolRequest{Assume: evacuate.UsualAssumptions}}
 	cmd := &cobra.Command{
-		Use: "plan", Short: "Say how a pool's evacuation would go, from a file", Args: cobra.NoArgs,
-		Long: `Say how the evacuation of a node pool would go: which way every pod moves, in which
-waves, how long it takes, the lower bound that no order of the same moves can beat
-and what sets it, how often a pod moves, how many node-hours it costs, and which
-pods are blocked, by whom, and what can be done. Nothing but a file is needed, and
-nothing is touched.
+		Use: "plan", Short: "Say what would happen to a fleet, or to one pool, when and why", Args: cobra.NoArgs,
+		Annotations: map[string]string{moreFormats: "markdown,html"},
+		Long: `With --fleet, say what a rollout of a Fleet file would do now: the versions and where
+they come from, the hops of each cluster, when each ring may start and whether its
+work fits its windows, the steps of every pool with the points of no return, how long
+it takes (from what earlier rollouts took, else from the pods as they are now), what
+no order of it can beat, what it costs and how many nodes there are more at once, and
+what stands in the way. Nothing is touched. --ring and --cluster show a part. --save
+keeps the plan in a file, which liftlock run --plan carries out, or refuses to because
+the world moved.
 
-The file is what kubectl prints of the cluster's objects (see the examples). What
-the moves may do is what the Fleet file says (--fleet), or the defaults of one.
+With --snapshot, say how the evacuation of one node pool would go, from a file that
+kubectl wrote: which way every pod moves, in which waves, how long it takes, the lower
+bound that no order of the same moves can beat and what sets it, how often a pod moves,
+how many node-hours it costs, and which pods are blocked, by whom, and what can be done.
+No cloud and no cluster is needed. What the moves may do is what the Fleet file says
+(--fleet), or the defaults of one.
 
-Exit code 0 means that there is a plan, also when pods are blocked: look at
-"blocked". A file, pool or flag that makes no sense ends with 2; everything that is
-wrong with the file is said at once.`,
-		Example: `  kubectl get nodes,pods,deployments,replicasets,statefulsets,daemonsets,jobs,pdb,hpa,pv,pvc,storageclasses -A -o json > cluster.json
+Exit code 0 means that there is a plan, also when something stands in its way. A file,
+pool or flag that makes no sense ends with 2; everything that is wrong is said at once.`,
+		Example: `  liftlock plan --fleet fleet.yaml
+  liftlock plan --fleet fleet.yaml --ring prod
+  liftlock plan --fleet fleet.yaml -o markdown > plan.md     # for a pull request
+  liftlock plan --fleet fleet.yaml -o html --save plan.json > plan.html
+  liftlock run --plan plan.json                              # that, or nothing
+
+  # One pool, offline
+  kubectl get nodes,pods,deployments,replicasets,statefulsets,daemonsets,jobs,pdb,hpa,pv,pvc,storageclasses -A -o json > cluster.json
   liftlock plan --snapshot cluster.json --pool apps
 
   # Ten extra nodes at a time instead of a second pool
@@ -48,16 +62,25 @@ wrong with the file is said at once.`,
 
   # What the provider's own upgrade would do, and at whose expense
   liftlock plan --snapshot cluster.json --pool apps --strategy inPlace`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.plan(cmd.Context(), &o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.snapshot != "" || o.fleetFile == "" {
+				return c.plan(cmd.Context(), &o)
+			}
+			if err := onlyOffline(cmd); err != nil {
+				return &exit{ExitBadInput, err}
+			}
+			return c.planFleet(cmd.Context(), &o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.snapshot, "snapshot", "", "file with the cluster's objects, as kubectl get -A -o json prints them; - for standard input")
 	flags.StringVar(&o.request.Pool, "pool", "", "the pool to empty")
 	flags.StringVar(&o.strategy, "strategy", "", "blueGreen, buffer or inPlace (default: the Fleet file's, else blueGreen)")
 	flags.IntVar(&o.request.ExtraNodes, "extra-nodes", 0, "so many nodes beside the pool's own at once: fewer cost less and take longer (default: as many as the pool has; inPlace: the provider's surge)")
-	flags.StringVar(&o.fleetFile, "fleet", "", "Fleet file with the policy (spec.nodes, overrides, accept)")
-	flags.StringVar(&o.ring, "ring", "", "ring whose overrides in the Fleet file count")
-	flags.StringVar(&o.cluster, "cluster", "", "cluster whose overrides and acceptances in the Fleet file count")
+	flags.StringVar(&o.fleetFile, "fleet", "", "Fleet file to plan; with --snapshot, the one with the policy (spec.nodes, overrides, accept)")
+	flags.StringVar(&o.ring, "ring", "", "show this ring only; with --snapshot, the ring whose overrides count")
+	flags.StringVar(&o.cluster, "cluster", "", "show clusters of this name (or pattern) only; with --snapshot, the cluster whose overrides and acceptances count")
+	flags.StringVar(&o.save, "save", "", "keep the whole plan in this file, for liftlock run --plan")
 	flags.BoolVar(&o.fullPace, "full-pace", false, "no canary node, and all pods may be in motion at once")
 	flags.StringArrayVar(&o.accept, "accept", nil, "take a finding as accepted: ID, or ID=OBJECT with a pattern (repeatable)")
 	flags.StringVar(&o.at, "at", "", "when the snapshot was taken, as 2026-11-23T12:00:00Z (default: the newest time in it)")
@@ -68,9 +91,26 @@ wrong with the file is said at once.`,
 	return cmd
 }
 
+// offlineFlags go with --snapshot alone.
+var offlineFlags = []string{"pool", "strategy", "extra-nodes", "full-pace", "accept", "at", "pool-label", "node-creation", "node-removal", "evictions-per-second"}
+
+// onlyOffline names the flags that say nothing without --snapshot.
+func onlyOffline(cmd *cobra.Command) error {
+	var wrong []error
+	for _, name := range offlineFlags {
+		if cmd.Flags().Changed(name) {
+			wrong = append(wrong, fmt.Errorf("--%s goes with --snapshot FILE alone; the plan of a fleet goes by its Fleet file", name))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
 // plan reads the file and prints the plan.
 func (c *command) plan(ctx context.Context, o *planOptions) error {
 	at, err := o.check()
+	if c.output == "markdown" || c.output == "html" {
+		err = errors.Join(err, fmt.Errorf("--output %s is a format of a fleet's plan alone; choose table, json or yaml", c.output))
+	}
 	if err != nil {
 		return &exit{ExitBadInput, err}
 	}
@@ -95,7 +135,10 @@ func (c *command) plan(ctx context.Context, o *planOptions) error {
 func (o *planOptions) check() (at time.Time, err error) {
 	var wrong []error
 	if o.snapshot == "" {
-		wrong = append(wrong, errors.New("--snapshot FILE is missing: the file that kubectl get -A -o json wrote"))
+		wrong = append(wrong, errors.New("--fleet FILE is missing: the Fleet file to plan; or, for one pool, --snapshot FILE is missing: the file that kubectl get -A -o json wrote"))
+	}
+	if o.save != "" {
+		wrong = append(wrong, errors.New("--save goes with --fleet alone: what is kept is the plan of a fleet"))
 	}
 	if o.request.Pool == "" {
 		wrong = append(wrong, errors.New("--pool NAME is missing: the pool to empty"))

@@ -124,7 +124,7 @@ not check.`,
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.stateDir, "state", c.defaultState(), "folder that holds ledger, journal, rollouts and the engine's file (LIFTLOCK_STATE)")
-	flags.StringVarP(&c.output, "output", "o", "table", "format of results: table, json or yaml; check also knows junit and sarif")
+	flags.StringVarP(&c.output, "output", "o", "table", "format of results: table, json or yaml; check also knows junit and sarif, plan markdown and html")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "also write what the engine does to stderr")
 	flags.StringVar(&c.temporal.Address, "temporal", "", "HOST:PORT of a Temporal cluster to use instead of the embedded engine")
 	flags.StringVar(&c.temporal.Namespace, "temporal-namespace", "liftlock", "namespace on that cluster")

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,36 +16,77 @@ import (
 	"github.com/spf13/cobra"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/report"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
 func (c *command) runCommand() *cobra.Command {
 	var dryRun, detach bool
+	var planFile string
 	cmd := &cobra.Command{
-		Use: "run FLEET_FILE", Short: "Upgrade the fleet, or go on with what was begun", Args: cobra.ExactArgs(1),
+		Use: "run [FLEET_FILE]", Short: "Upgrade the fleet, or go on with what was begun", Args: cobra.MaximumNArgs(1),
 		Long: `Upgrade the fleet that a file describes, ring by ring. A rollout that was begun with
 the same file and has not ended is taken up where it stands. On a fleet that has
 arrived nothing is done. The command shows progress until the rollout ends;
-interrupted, the rollout is kept and goes on with the same command.`,
+interrupted, the rollout is kept and goes on with the same command.
+
+With --plan it does what a plan that was kept says (liftlock plan --save), with its
+versions, or refuses with exit code 3 because the world moved since, and names what
+moved. The Fleet file is then the one that the plan was made of, unless another path
+is given; its content must be the same.`,
 		Example: `  liftlock run fleet.yaml --dry-run   # what would be done
   liftlock run fleet.yaml
-  liftlock run fleet.yaml --detach    # in the background; see: liftlock status --watch`,
+  liftlock run fleet.yaml --detach    # in the background; see: liftlock status --watch
+  liftlock run --plan plan.json       # what the plan says, or nothing`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			path, kept, err := c.readPlan(planFile, args)
 			switch {
+			case err != nil:
+				return err
 			case dryRun && detach:
 				return &exit{ExitBadInput, errors.New("--dry-run and --detach exclude each other")}
+			case dryRun && kept != nil:
+				return &exit{ExitBadInput, errors.New("--dry-run and --plan exclude each other: the plan says what would be done")}
 			case dryRun:
-				return c.dryRun(cmd.Context(), args[0])
+				return c.dryRun(cmd.Context(), path)
 			case detach:
-				return c.detach(cmd.Context(), args[0])
+				return c.detach(cmd.Context(), path, planFile)
 			}
-			return c.run(cmd.Context(), args[0])
+			return c.run(cmd.Context(), path, kept)
 		},
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "look at the fleet and say what would be done; change nothing")
 	cmd.Flags().BoolVar(&detach, "detach", false, "run in the background and return")
+	cmd.Flags().StringVar(&planFile, "plan", "", "do what this plan says (liftlock plan --save), or refuse because the world moved")
 	return cmd
+}
+
+// readPlan reads the plan that is to be carried out, if one is, and says where
+// the Fleet file is.
+func (c *command) readPlan(planFile string, args []string) (path string, kept *rollout.KeptPlan, err error) {
+	if len(args) > 0 {
+		path = args[0]
+	}
+	switch {
+	case planFile == "" && path == "":
+		return "", nil, &exit{ExitBadInput, errors.New("FLEET_FILE is missing; name the Fleet file, or a plan with --plan; see: liftlock run --help")}
+	case planFile == "":
+		return path, nil, nil
+	}
+	text, err := os.ReadFile(planFile)
+	if err != nil {
+		return "", nil, &exit{ExitBadInput, fmt.Errorf("--plan: %w", err)}
+	}
+	p, err := fleetplan.Read(text, planFile)
+	if err != nil {
+		return "", nil, &exit{ExitBadInput, err}
+	}
+	if path == "" {
+		path = p.File.Path
+	}
+	digest := sha256.Sum256(text)
+	return path, &rollout.KeptPlan{Plan: p, Digest: hex.EncodeToString(digest[:])}, nil
 }
 
 // readFleet reads a Fleet file. One that cannot be read is wrong input, too.
@@ -67,12 +110,12 @@ func (c *command) startEngine(ctx context.Context) (Engine, error) {
 }
 
 // run upgrades a fleet and shows progress until the rollout ends.
-func (c *command) run(ctx context.Context, path string) error {
+func (c *command) run(ctx context.Context, path string, kept *rollout.KeptPlan) error {
 	file, err := c.readFleet(ctx, path)
 	if err != nil {
 		return err
 	}
-	ro, err := c.begin(ctx, file, nil)
+	ro, err := c.begin(ctx, file, kept, nil)
 	if err != nil || ro == "" {
 		return err
 	}
@@ -82,7 +125,7 @@ func (c *command) run(ctx context.Context, path string) error {
 // begin starts an engine, begins or takes up the rollout, and stays with it to
 // the end. during, when not nil, runs beside it with a way to send requests.
 // It returns the rollout's id, or "" when nothing was to be done.
-func (c *command) begin(ctx context.Context, file rollout.FleetFile, during func(ctx context.Context, e Engine, id string) error) (id string, err error) {
+func (c *command) begin(ctx context.Context, file rollout.FleetFile, kept *rollout.KeptPlan, during func(ctx context.Context, e Engine, id string) error) (id string, err error) {
 	engine, err := c.startEngine(ctx)
 	if err != nil {
 		return "", err
@@ -92,7 +135,7 @@ func (c *command) begin(ctx context.Context, file rollout.FleetFile, during func
 		defer cancel()
 		err = errors.Join(err, engine.Close(closing))
 	}()
-	ro, look, resumed, err := engine.Begin(ctx, file, c.Actor+unverified)
+	ro, look, resumed, err := engine.Begin(ctx, file, kept, c.Actor+unverified)
 	if err != nil {
 		return "", err
 	}
@@ -156,7 +199,7 @@ func (c *command) guard(ctx context.Context, engine Engine) {
 const closeTimeout = 40 * time.Second
 
 // detach starts this command again in the background and returns.
-func (c *command) detach(ctx context.Context, path string) error {
+func (c *command) detach(ctx context.Context, path, planFile string) error {
 	if _, err := c.readFleet(ctx, path); err != nil {
 		return err
 	}
@@ -170,6 +213,9 @@ func (c *command) detach(ctx context.Context, path string) error {
 	}
 	defer func() { _ = log.Close() }()
 	args := []string{"run", path, "--state", c.stateDir}
+	if planFile != "" {
+		args = append(args, "--plan", planFile)
+	}
 	if t := c.temporal; t.Address != "" {
 		args = append(args, "--temporal", t.Address, "--temporal-namespace", t.Namespace, "--temporal-ca", t.CAFile, "--temporal-cert", t.CertFile,
 			"--temporal-key", t.KeyFile, "--temporal-server-name", t.ServerName, "--temporal-api-key-file", t.APIKeyFile)

@@ -11,7 +11,7 @@ import (
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
 
-//go:embed page.html.tmpl style.css
+//go:embed page.html.tmpl plan.html.tmpl style.css
 var files embed.FS
 
 // page is what the template is given.

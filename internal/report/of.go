@@ -1,10 +1,13 @@
 package report
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
@@ -70,15 +73,47 @@ func clusterOf(o *rollout.Overview, rec rollout.ClusterRecord) Cluster {
 	for _, p := range o.PoolsOf(rec) {
 		c.PodsToMove += p.PodsToMove()
 		c.PodMoves += p.PodMoves()
-		c.Pools = append(c.Pools, Pool{
+		pool := Pool{
 			Name: p.Name, Strategy: p.Strategy, From: p.From.String(), To: p.To.String(),
-			State: p.State, Reason: p.Reason, ToImage: p.Image, Spans: spansOf(p.Spans),
-		})
+			State: p.State, Reason: p.Reason, ToImage: p.Image, Nodes: p.Nodes, Spans: spansOf(p.Spans),
+		}
+		if f := p.Forecast; f != nil {
+			waited := p.Waited().Seconds()
+			pool.ForecastSeconds, pool.BoundSeconds, pool.Bound = f.P50+f.SoakSeconds, f.Bound.Seconds+waited+f.SoakSeconds, string(f.Bound.Term)
+			switch worst := max(f.Bound.Seconds, waited, f.SoakSeconds); worst {
+			case 0:
+				pool.Bound = ""
+			case f.SoakSeconds:
+				pool.Bound = string(fleetplan.TermSoak)
+			case waited:
+				pool.Bound = string(evacuate.TermCapacity)
+			}
+		}
+		c.Pools = append(c.Pools, pool)
 	}
+	c.forecast(rec.HopsForecast)
 	if a, seen := o.Availability[rec.ID]; seen {
 		c.Availability = availabilityOf(&a)
 	}
 	return c
+}
+
+// forecast adds up what was forecast for a cluster's pools, one after the other,
+// and for its control plane. Without a forecast of every pool there is none.
+func (c *Cluster) forecast(hops float64) {
+	forecast, bound, worst, term := hops, 0.0, 0.0, ""
+	for i := range c.Pools {
+		p := &c.Pools[i]
+		if p.ForecastSeconds == 0 {
+			return
+		}
+		forecast += p.ForecastSeconds
+		bound += p.BoundSeconds
+		if p.BoundSeconds > worst {
+			worst, term = p.BoundSeconds, fmt.Sprintf("%s of pool %s", p.Bound, p.Name)
+		}
+	}
+	c.ForecastSeconds, c.BoundSeconds, c.Bound = forecast, bound, term
 }
 
 func availabilityOf(a *rollout.Availability) Availability {

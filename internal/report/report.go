@@ -87,6 +87,10 @@ type Pool struct {
 	ToImage   string      `json:"toImage,omitempty"`
 	Nodes     int         `json:"nodes,omitempty"`
 	Spans     []Span      `json:"spans,omitempty"`
+	// ForecastSeconds, BoundSeconds and Bound are as those of the cluster.
+	ForecastSeconds float64 `json:"forecastSeconds,omitempty"`
+	BoundSeconds    float64 `json:"boundSeconds,omitempty"`
+	Bound           string  `json:"bound,omitempty"`
 }
 
 // Span is a stretch of time spent on one kind of step. The kinds are the

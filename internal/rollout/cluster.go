@@ -9,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"liftlock.dev/liftlock/internal/domain/check"
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
-	"liftlock.dev/liftlock/internal/domain/gate"
 	"liftlock.dev/liftlock/internal/domain/plan"
 )
 
@@ -129,7 +127,7 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 	step := plan.NextClusterStep(plan.ClusterView{
 		Cluster: ct.c, Nodes: snapshot.Nodes, Target: ct.rec.To, Offers: offers, Images: images,
 		Policy: policyOf(ct.spec, ct.rec.Ring, ct.rec.Name), Channels: ct.spec.Channels, SetAside: ct.rec.SetAside,
-		ImagePass: ct.spec.Target.Channel == fleet.ChannelNodeImage, Proven: proven,
+		ImagePass: ct.spec.Target.Channel == fleet.ChannelNodeImage, Proven: slices.Concat(proven, ct.ro.Stops),
 	})
 	open, err := ct.openPools(ctx)
 	if err != nil {
@@ -151,10 +149,15 @@ func (ct *clusterTurn) forward(ctx context.Context, snapshot fleet.Snapshot) (Tu
 	case plan.StepSetChannels:
 		return ct.setChannels(ctx, step)
 	case plan.StepControlPlane:
+		past, err := ct.recent(ctx)
+		if err != nil {
+			return Turn{}, err
+		}
 		if err := ct.change(ctx, func(r *ClusterRecord) {
 			r.Planned = step.Hops
 			if !slices.Contains(r.Hops, step.Version) {
 				r.Hops = append(r.Hops, step.Version)
+				r.HopsForecast += past.ForecastControlPlane(r.ID, r.Ring).P50
 			}
 		}); err != nil {
 			return Turn{}, err
@@ -321,7 +324,7 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 			}
 			return ct.say(ctx, Turn{State: fleet.StateWaiting, Reason: why, After: min(patience, max(glance, until.Sub(ct.now())))}, "hold", step.Target)
 		}
-		findings := ct.findings(snapshot, p, policy)
+		findings := ct.judged(poolFindings(snapshot, p, policy, ct.ro.ID))
 		if err := ct.change(ctx, func(r *ClusterRecord) { r.Findings = mergeFindings(r.Findings, findings) }); err != nil {
 			return Turn{}, err
 		}
@@ -332,11 +335,15 @@ func (ct *clusterTurn) pool(ctx context.Context, step plan.ClusterStep, snapshot
 			return ct.say(ctx, Turn{State: fleet.StateBlocked, Reason: err.Error(), After: patience}, "blocked", "backup")
 		}
 		image := images[p.ImageFamily()]
+		forecast, err := ct.forecast(ctx, snapshot, p, policy)
+		if err != nil {
+			return Turn{}, err
+		}
 		if _, err := update(ctx, ct.Store, ct.ro.ID, kindPool, key, func(r *PoolRecord) {
 			if !r.StartedAt.IsZero() {
 				return
 			}
-			*r = PoolRecord{Cluster: ct.rec.ID, Name: step.Target, Strategy: policy.Strategy, State: fleet.StateRunning, From: p.Version, To: step.Version, Image: image, StartedAt: ct.now()}
+			*r = PoolRecord{Cluster: ct.rec.ID, Name: step.Target, Strategy: policy.Strategy, State: fleet.StateRunning, From: p.Version, To: step.Version, Image: image, StartedAt: ct.now(), Nodes: p.Count, Stem: plan.Stem(p), Forecast: forecast}
 		}); err != nil {
 			return Turn{}, err
 		}
@@ -386,37 +393,6 @@ func (ct *clusterTurn) tooLate(ctx context.Context, p *fleet.Pool) (why string, 
 	}
 	return fmt.Sprintf("too late in this window, which closes %s, to finish pool %s (about %s); it starts in the next one",
 		o.Closes.Format(time.RFC3339), p.Name, takes.Round(time.Minute)), o.Closes, nil
-}
-
-// findings previews the evacuation of a pool: what its owners must know, and
-// accept, beforehand.
-func (ct *clusterTurn) findings(snapshot fleet.Snapshot, p *fleet.Pool, policy fleet.NodePolicy) []fleet.Finding {
-	var leaving []string
-	for _, n := range snapshot.Nodes {
-		if strings.EqualFold(n.Pool, p.Name) {
-			leaving = append(leaving, n.Name)
-		}
-	}
-	in := evacuate.Input{Snapshot: snapshot, Leaving: leaving, Policy: policy.Evacuation, Pace: policy.Pace, Rollout: ct.ro.ID}
-	var findings []fleet.Finding
-	if policy.Strategy == fleet.InPlace {
-		findings = evacuate.PreviewInPlace(in)
-	} else {
-		_, _, findings = evacuate.Preview(in)
-	}
-	return ct.judged(append(findings, check.PoolFindings(&snapshot, p, policy)...))
-}
-
-// judged says of findings which cluster they are about and who accepted them.
-func (ct *clusterTurn) judged(findings []fleet.Finding) []fleet.Finding {
-	for i := range findings {
-		f := &findings[i]
-		f.Cluster = ct.rec.Name
-		if a := gate.Accepted(ct.spec.Accept, *f, ct.now(), plan.Match); a != nil {
-			f.AcceptedBy = a.Owner
-		}
-	}
-	return findings
 }
 
 func unaccepted(findings []fleet.Finding) []string {

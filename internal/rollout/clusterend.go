@@ -193,7 +193,10 @@ func (s *Stepper) provenImages(ctx context.Context, ro RolloutRecord, ring strin
 }
 
 // backup refuses a point of no return without a backup that is new enough.
-func (ct *clusterTurn) backup(policy fleet.NodePolicy) error {
+func (ct *clusterTurn) backup(policy fleet.NodePolicy) error { return newEnough(policy, ct.now()) }
+
+// newEnough says what is wrong with the backup that a policy requires.
+func newEnough(policy fleet.NodePolicy, now time.Time) error {
 	if policy.RequireBackup == 0 || policy.BackupFile == "" {
 		return nil
 	}
@@ -201,7 +204,7 @@ func (ct *clusterTurn) backup(policy fleet.NodePolicy) error {
 	if err != nil {
 		return fmt.Errorf("a backup younger than %s is required, but %s cannot be read: %w", policy.RequireBackup, policy.BackupFile, err)
 	}
-	if age := ct.now().Sub(info.ModTime()); age > policy.RequireBackup {
+	if age := now.Sub(info.ModTime()); age > policy.RequireBackup {
 		return fmt.Errorf("a backup younger than %s is required, but %s is %s old; make a new one, the rollout then goes on by itself", policy.RequireBackup, policy.BackupFile, age.Round(time.Minute))
 	}
 	return nil

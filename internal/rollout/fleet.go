@@ -69,7 +69,7 @@ func (s *Stepper) endRollout(ctx context.Context, ro RolloutRecord, state fleet.
 // begin finds the clusters, fixes what the target means, and writes down where
 // everything starts from.
 func (s *reached) begin(ctx context.Context, ro RolloutRecord, spec *fleet.Spec) (Turn, error) {
-	look, err := s.look(ctx, spec)
+	look, err := s.look(ctx, spec, ro.Pinned)
 	if err != nil {
 		turn, _ := trouble(err, ro.attempts(s.now()), 0)
 		if err := s.setRollout(ctx, ro.ID, turn.State, turn.Reason); err != nil {
@@ -128,7 +128,14 @@ type Outlook struct {
 	// Resolved says what the target means, as RolloutRecord.Resolved does.
 	Resolved map[string]fleet.Version
 	Why      string
+	// Origins says of each of Resolved in whose offers it was found.
+	Origins map[string]Origin
+	// offers are those that were asked for, by offersKey.
+	offers map[string]fleet.Offers
 }
+
+// Origin is where a version was found.
+type Origin struct{ Cluster, Location, Why string }
 
 // OutlookCluster is one cluster of the fleet, the ring that it belongs to, and
 // whether anything is to be done to it.
@@ -179,16 +186,18 @@ func (s *Stepper) Look(ctx context.Context, spec *fleet.Spec) (*Outlook, error) 
 	if err != nil {
 		return nil, fmt.Errorf("fleet %s: %w", spec.Name, err)
 	}
-	return (&reached{Stepper: s, Reach: reach}).look(ctx, spec)
+	return (&reached{Stepper: s, Reach: reach}).look(ctx, spec, nil)
 }
 
-func (s *reached) look(ctx context.Context, spec *fleet.Spec) (*Outlook, error) {
+// look finds the clusters and what the target means; pinned, where there is one,
+// has fixed that before.
+func (s *reached) look(ctx context.Context, spec *fleet.Spec, pinned map[string]fleet.Version) (*Outlook, error) {
 	clusters, err := s.Provider.Discover(ctx, spec.Sources)
 	if err != nil {
 		return nil, fmt.Errorf("discover the clusters of fleet %s: %w", spec.Name, err)
 	}
-	look := &Outlook{Resolved: map[string]fleet.Version{}}
-	regions := map[string]fleet.Offers{}
+	look := &Outlook{Resolved: map[string]fleet.Version{}, Origins: map[string]Origin{}, offers: map[string]fleet.Offers{}}
+	regions := look.offers
 	for _, c := range clusters {
 		oc := OutlookCluster{Cluster: c, Ring: ringOf(spec, &c)}
 		look.Clusters = append(look.Clusters, oc)
@@ -203,7 +212,11 @@ func (s *reached) look(ctx context.Context, spec *fleet.Spec) (*Outlook, error) 
 			}
 			regions[region] = offers
 		}
-		if err := look.resolve(spec.Target, offers.Region, c.Version); err != nil {
+		if len(pinned) > 0 {
+			look.Resolved, look.Why = pinned, "fixed before the rollout began"
+			continue
+		}
+		if err := look.resolve(spec.Target, offers.Region, &c); err != nil {
 			return nil, fmt.Errorf("cluster %s in %s: %w", c.Name, c.Location, err)
 		}
 	}
@@ -224,7 +237,8 @@ func (s *reached) look(ctx context.Context, spec *fleet.Spec) (*Outlook, error) 
 
 // resolve fixes the target so that every region of the fleet has it: where
 // regions differ, the lowest wins, or a later ring could never follow.
-func (o *Outlook) resolve(target fleet.Target, region []fleet.OfferedVersion, current fleet.Version) error {
+func (o *Outlook) resolve(target fleet.Target, region []fleet.OfferedVersion, c *fleet.Cluster) error {
+	current := c.Version
 	v, why, err := plan.ResolveTarget(target, region, current)
 	if err != nil {
 		return err
@@ -238,6 +252,7 @@ func (o *Outlook) resolve(target fleet.Target, region []fleet.OfferedVersion, cu
 	}
 	if known, ok := o.Resolved[key]; !ok || v.Less(known) {
 		o.Resolved[key] = v
+		o.Origins[key] = Origin{Cluster: c.Name, Location: c.Location, Why: why}
 	}
 	o.Why = why
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
+	"liftlock.dev/liftlock/internal/domain/fleetplan"
 	"liftlock.dev/liftlock/internal/domain/gate"
 	"liftlock.dev/liftlock/internal/domain/plan"
 )
@@ -41,6 +42,11 @@ type RolloutRecord struct {
 	// turn fixes it once.
 	Resolved map[string]fleet.Version `json:"resolved,omitempty"`
 	Why      string                   `json:"why,omitempty"`
+	// Plan is the digest of the plan that it carries out; "" without one. Pinned is
+	// what the target means by that plan, Stops the versions on the way there.
+	Plan   string                   `json:"plan,omitempty"`
+	Pinned map[string]fleet.Version `json:"pinned,omitempty"`
+	Stops  []fleet.Version          `json:"stops,omitempty"`
 
 	Paused  bool `json:"paused,omitempty"`
 	Aborted bool `json:"aborted,omitempty"`
@@ -75,19 +81,21 @@ type RingRecord struct {
 
 // ClusterRecord is what is remembered of one cluster in a rollout.
 type ClusterRecord struct {
-	ID        string          `json:"id"`
-	Name      string          `json:"name"`
-	Ring      string          `json:"ring"`
-	State     fleet.State     `json:"state"`
-	Reason    string          `json:"reason,omitempty"`
-	From      fleet.Version   `json:"from"`
-	To        fleet.Version   `json:"to"`
-	Hops      []fleet.Version `json:"hops,omitempty"` // control plane versions that it was raised to
-	Planned   []plan.Hop      `json:"planned,omitempty"`
-	Nodes     int             `json:"nodes,omitempty"`
-	Started   bool            `json:"started,omitempty"`
-	StartedAt time.Time       `json:"startedAt,omitzero"`
-	EndedAt   time.Time       `json:"endedAt,omitzero"`
+	ID      string          `json:"id"`
+	Name    string          `json:"name"`
+	Ring    string          `json:"ring"`
+	State   fleet.State     `json:"state"`
+	Reason  string          `json:"reason,omitempty"`
+	From    fleet.Version   `json:"from"`
+	To      fleet.Version   `json:"to"`
+	Hops    []fleet.Version `json:"hops,omitempty"` // control plane versions that it was raised to
+	Planned []plan.Hop      `json:"planned,omitempty"`
+	// HopsForecast is how many seconds its control plane was to take for Hops.
+	HopsForecast float64   `json:"hopsForecast,omitempty"`
+	Nodes        int       `json:"nodes,omitempty"`
+	Started      bool      `json:"started,omitempty"`
+	StartedAt    time.Time `json:"startedAt,omitzero"`
+	EndedAt      time.Time `json:"endedAt,omitzero"`
 	// UID is the cluster's identity, pinned at the first look.
 	UID      string          `json:"uid,omitempty"`
 	SetAside *plan.Channels  `json:"setAside,omitempty"`
@@ -130,8 +138,28 @@ type PoolRecord struct {
 	Failures  int            `json:"failures,omitempty"`
 	Back      bool           `json:"back,omitempty"` // it was sent back to its old nodes
 	Spans     []Span         `json:"spans,omitempty"`
+	// Nodes is how many it had at the start, Stem its name without what stand-ins
+	// add: later forecasts go by them.
+	Nodes int    `json:"nodes,omitempty"`
+	Stem  string `json:"stem,omitempty"`
+	// Forecast is what was forecast when it began.
+	Forecast *PoolForecast `json:"forecast,omitempty"`
 	// Evacuations holds what the decisions remember, by leaving pool.
 	Evacuations map[string]*Evacuation `json:"evacuations,omitempty"`
+}
+
+// PoolForecast is how long a pool was to take, and what it could not beat.
+type PoolForecast struct {
+	fleetplan.Spread
+	SoakSeconds float64 `json:"soakSeconds,omitempty"`
+	// Bound is of the moves of its pods alone: the wait for new nodes comes on top.
+	Bound evacuate.Limit `json:"bound"`
+}
+
+// Waited is how long the pool waited for new nodes before its pods could move.
+func (p *PoolRecord) Waited() time.Duration {
+	_, creation := worked(p.Spans)
+	return creation
 }
 
 // again makes a pool that has ended go once more.

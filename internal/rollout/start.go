@@ -14,41 +14,49 @@ import (
 // Outlook says what was seen. Another Fleet file than the unfinished rollout's
 // is a *RefusedError.
 func (s *Stepper) Start(ctx context.Context, file FleetFile, actor string) (ro RolloutRecord, look *Outlook, resumed bool, err error) {
-	control := &Control{Store: s.Store, Journal: s.Journal, Clock: s.Clock}
-	records, err := s.Store.Records(ctx, "", kindRollout)
+	return s.StartPlan(ctx, file, nil, actor)
+}
+
+// StartPlan is Start with a plan that was kept, if it is not nil: the versions are
+// those of the plan. A world that has moved since it was made is a *RefusedError
+// that names what moved, and nothing is recorded.
+func (s *Stepper) StartPlan(ctx context.Context, file FleetFile, kept *KeptPlan, actor string) (ro RolloutRecord, look *Outlook, resumed bool, err error) {
+	have, under, err := s.unfinished(ctx, file.Spec.Name)
 	if err != nil {
-		return ro, nil, false, fmt.Errorf("list rollouts: %w", err)
+		return ro, nil, false, err
 	}
-	for _, r := range records {
-		have, err := decode[RolloutRecord](r)
-		if err != nil {
-			return ro, nil, false, err
-		}
-		if have.Fleet != file.Spec.Name || have.State.Ended() {
-			continue
-		}
+	if under {
 		if have.Digest != file.Digest {
 			return ro, nil, false, refuse("fleet %s has the unfinished rollout %s, which started with another Fleet file (%.12s, this is %.12s); a rollout keeps its file: let it end, or abort it first with: liftlock abort --rollout %s",
 				file.Spec.Name, have.ID, have.Digest, file.Digest, have.ID)
 		}
+		if err := kept.mayTakeUp(&have); err != nil {
+			return ro, nil, false, err
+		}
 		return have, nil, true, nil
-	}
-	if look, err = s.Look(ctx, &file.Spec); err != nil {
-		return ro, nil, false, err
-	}
-	if look.NothingToDo() {
-		return ro, look, false, nil
-	}
-	if err := s.Store.PutFleet(ctx, file); err != nil {
-		return ro, look, false, fmt.Errorf("keep the Fleet file: %w", err)
 	}
 	now := s.now()
 	id := fmt.Sprintf("%s-%s", strings.ToLower(file.Spec.Name), now.Format("20060102-150405"))
-	ro, err = update(ctx, control.Store, id, kindRollout, "", func(r *RolloutRecord) {
-		*r = RolloutRecord{ID: id, Fleet: file.Spec.Name, Digest: file.Digest, Target: file.Spec.Target, State: fleet.StatePending, StartedAt: now, StartedBy: actor}
-	})
-	if err != nil {
-		return ro, look, false, err
+	ro = RolloutRecord{ID: id, Fleet: file.Spec.Name, Digest: file.Digest, Target: file.Spec.Target, State: fleet.StatePending, StartedAt: now, StartedBy: actor}
+	reason := "Fleet file " + file.Digest[:min(12, len(file.Digest))]
+	if kept != nil {
+		ro.Plan, ro.Pinned, ro.Stops = kept.Digest, kept.pinned(), kept.Plan.Basis.Stops
+		reason += ", plan " + kept.Digest[:min(12, len(kept.Digest))]
 	}
-	return ro, look, false, s.journal(ctx, fleet.JournalEntry{Rollout: id, Actor: actor, Action: "start", Object: file.Spec.Name, Reason: "Fleet file " + file.Digest[:min(12, len(file.Digest))]})
+	if look, err = s.lookFor(ctx, file, kept); err != nil || look.NothingToDo() {
+		return RolloutRecord{}, look, false, err
+	}
+	if kept != nil {
+		if err := s.unmoved(ctx, file, kept); err != nil {
+			return RolloutRecord{}, look, false, err
+		}
+	}
+	if err := s.Store.PutFleet(ctx, file); err != nil {
+		return RolloutRecord{}, look, false, fmt.Errorf("keep the Fleet file: %w", err)
+	}
+	begun, err := update(ctx, s.Store, id, kindRollout, "", func(r *RolloutRecord) { *r = ro })
+	if err != nil {
+		return begun, look, false, err
+	}
+	return begun, look, false, s.journal(ctx, fleet.JournalEntry{Rollout: id, Actor: actor, Action: "start", Object: file.Spec.Name, Reason: reason})
 }

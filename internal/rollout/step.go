@@ -76,6 +76,8 @@ type Stepper struct {
 	// Clock tells the time.
 	Clock func() time.Time
 	Log   *slog.Logger
+
+	past memo
 }
 
 // reached is a Stepper together with the reach of the fleet that the step is about.

@@ -272,7 +272,7 @@ func (v *PoolView) createStandIn(like *fleet.Pool, role string) Step {
 	}
 	pool := *like
 	pool.Name, pool.Version, pool.SnapshotID, pool.ETag = name, v.Version, v.Snapshot, ""
-	pool.Tags = map[string]string{TagFor: like.Name, TagStem: stemOf(like), TagRole: role, TagRollout: v.Rollout}
+	pool.Tags = map[string]string{TagFor: like.Name, TagStem: Stem(like), TagRole: role, TagRollout: v.Rollout}
 	for k, val := range like.Tags {
 		if !strings.HasPrefix(k, "liftlock-") {
 			pool.Tags[k] = val
@@ -445,7 +445,7 @@ func StandInName(c *fleet.Cluster, like *fleet.Pool) (string, error) {
 	if strings.EqualFold(like.OS, "Windows") {
 		limit = maxWindowsPoolName
 	}
-	stem := stemOf(like)
+	stem := Stem(like)
 	named := func(suffix string) string {
 		return stem[:min(len(stem), limit-len(suffix))] + suffix
 	}
@@ -459,8 +459,8 @@ func StandInName(c *fleet.Cluster, like *fleet.Pool) (string, error) {
 	return "", fmt.Errorf("no free name of at most %d characters for a pool beside %s; rename or remove one of its neighbours", limit, like.Name)
 }
 
-// stemOf is the name of the pool that the first of a line of stand-ins replaced.
-func stemOf(p *fleet.Pool) string {
+// Stem is the name of the pool that the first of a line of stand-ins replaced.
+func Stem(p *fleet.Pool) string {
 	if stem := p.Tags[TagStem]; stem != "" {
 		return stem
 	}

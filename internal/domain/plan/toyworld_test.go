@@ -449,7 +449,7 @@ func (w *toy) end() string {
 				}
 			}
 		}
-		lines = append(lines, fmt.Sprintf("%s(%s) %s %s pods=%d nodes=%d cordoned=%d", p.Name, stemOf(p), p.Version, bounds, w.pods[p.Name], nodes, cordoned))
+		lines = append(lines, fmt.Sprintf("%s(%s) %s %s pods=%d nodes=%d cordoned=%d", p.Name, Stem(p), p.Version, bounds, w.pods[p.Name], nodes, cordoned))
 	}
 	slices.Sort(lines)
 	return fmt.Sprintf("%s channels=%q/%q\n%s\n", w.c.Version, w.c.UpgradeChannel, w.c.NodeOSUpgradeChannel, strings.Join(lines, "\n"))
