@@ -33,7 +33,8 @@ func checked() report.Checked {
 			finding("bare-pods", "pod-bare", fleet.Blocker, "Pod/shop/bare", "", "ann"),
 		},
 		NotRun: []check.NotRun{
-			{Check: "quotas", Why: "refused", Remedy: "grant it"}, {Check: "apis", Why: "widgets: refused", Partly: true},
+			{Check: "quotas", Why: "refused", Remedy: "grant it"},
+			{Check: "apis", Why: "widgets: refused", Partly: true},
 			{Check: "hops", Why: "no provider", Absent: true},
 		},
 	}
@@ -142,7 +143,9 @@ func TestCheckSARIF(t *testing.T) {
 	var log struct {
 		Version string
 		Runs    []struct {
-			Tool        struct{ Driver struct{ Rules []struct{ ID string } } }
+			Tool struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
 			Invocations []struct {
 				ExecutionSuccessful        *bool
 				ToolExecutionNotifications []struct{ Level string }

@@ -12,7 +12,7 @@ import (
 
 // Bounds of what is given to a parser, which holds a text many times over.
 const (
-	maxParsed = 4 << 20
+	maxParsed = 1 << 20
 	maxNodes  = 200_000 // objects and lists that are looked at, aliases followed
 )
 
@@ -33,8 +33,8 @@ func (s *scanner) parse(from, to int) bool {
 		}
 		return !template
 	}
-	var root yaml.Node
-	if err := yaml.NewDecoder(&text).Decode(&root); err != nil && !errors.Is(err, io.EOF) {
+	root, err := parseNode(&text)
+	if err != nil {
 		if !template {
 			s.skip(s.name, number, "is no YAML: %s", parserError(err, number))
 		}
@@ -42,7 +42,7 @@ func (s *scanner) parse(from, to int) bool {
 	}
 	found := scanner{findings: &findings{}, name: s.name}
 	budget := maxNodes
-	found.node(&root, number-1, &budget)
+	found.node(root, number-1, &budget)
 	if template && len(found.documents) == 0 {
 		return false
 	}
@@ -52,6 +52,21 @@ func (s *scanner) parse(from, to int) bool {
 		s.skip(s.name, number, "comes to more than %d objects and lists once its aliases are followed; the rest was not looked at", maxNodes)
 	}
 	return true
+}
+
+// parseNode parses one document. A parser's panic is an error like another: what a
+// file holds must not end the program.
+func parseNode(text io.Reader) (root *yaml.Node, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("the parser fails over it: %v", cause)
+		}
+	}()
+	root = new(yaml.Node)
+	if err := yaml.NewDecoder(text).Decode(root); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return root, nil
 }
 
 // parserError is the parser's message with the line of the file.

@@ -119,6 +119,7 @@ type findings struct {
 	documents []document
 	defines   []define
 	skipped   []Skipped
+	scratch   []line // of the file before: most of what reading would allocate
 }
 
 func (f *findings) skip(file string, line int, why string, about ...any) {

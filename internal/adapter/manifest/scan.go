@@ -13,7 +13,8 @@ import (
 func (f *findings) yaml(name string, text []byte) {
 	masked := mask(text)
 	conditions := findConditions(text)
-	s := scanner{findings: f, name: name, lines: make([]line, 0, bytes.Count(text, []byte{'\n'})+1)}
+	s := scanner{findings: f, name: name, lines: slices.Grow(f.scratch[:0], bytes.Count(text, []byte{'\n'})+1)}
+	defer func() { f.scratch = s.lines }()
 	line, at := 1, 0
 	for len(text) > 0 {
 		n := bytes.IndexByte(text, '\n') + 1
@@ -104,7 +105,7 @@ func newLine(text, masked []byte, number int) line {
 	masked = bytes.TrimRight(masked, "\r\n \t")
 	text = text[:len(masked)]
 	l := line{text: text, masked: masked, number: number, actions: bytes.IndexByte(masked, hidden) >= 0}
-	l.defines = l.actions && defineBegin.Match(text)
+	l.defines = l.actions && bytes.Contains(text, []byte("define")) && defineBegin.Match(text)
 	for len(l.masked) > 0 && (l.masked[0] == ' ' || l.masked[0] == hidden) {
 		if l.masked[0] == ' ' {
 			l.indent++

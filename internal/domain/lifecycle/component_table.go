@@ -9,8 +9,8 @@
 //   sigs.k8s.io/gateway-api v0.6.0 v1.1.0 v1.2.1 v1.3.0 v1.4.1 v1.5.1 v1.6.3 v1.7.0
 //   sigs.k8s.io/karpenter v1.0.8 v1.1.5 v1.5.5 v1.6.4 v1.9.0 v1.10.0 v1.11.2 v1.12.1 v1.13.0 v1.14.3 v1.15.0
 //
-// Inputs: sha256:7961fd89baff99eeb76b00debe768fce47dc92a6c37ba864fa51264549ae287a
-// Rows: sha256:5d4c6224d71c4e1d3d7f442ae7b9f4910be01f4d440d4020790a709076a1f7eb
+// Inputs: sha256:b69b48d3fe9355d07f5a21ce7fc14dbcb526012a9cd7001d6b6e3cbd6370d25d
+// Rows: sha256:1a0f6861886a73e27f7d253a4ef307f8c157664f069426211074f01a70f73b1a
 
 package lifecycle
 
@@ -47,6 +47,14 @@ var componentTable = []Component{
 	{"cilium.io", "v2alpha1", "CiliumDatapathPlugin", "Cilium", "1.20.2", "", "", "", "github.com/cilium/cilium v1.20.2, pkg/k8s/apis/cilium.io/client/crds/"},
 	{"cilium.io", "v2alpha1", "CiliumLoadBalancerIPPool", "Cilium", "1.20.2", "", "", "cilium.io/v2 CiliumLoadBalancerIPPool", "github.com/cilium/cilium v1.20.2, pkg/k8s/apis/cilium.io/client/crds/"},
 	{"cilium.io", "v2alpha1", "CiliumNodeConfig", "Cilium", "1.20.2", "", "", "cilium.io/v2 CiliumNodeConfig", "github.com/cilium/cilium v1.20.2, pkg/k8s/apis/cilium.io/client/crds/"},
+	{"external-secrets.io", "v1alpha1", "ClusterExternalSecret", "External Secrets", "0.5.0", "", "", "external-secrets.io/v1 ClusterExternalSecret", "https://external-secrets.io/v0.5.4/guides-v1beta1/"},
+	{"external-secrets.io", "v1alpha1", "ClusterSecretStore", "External Secrets", "0.5.0", "", "", "external-secrets.io/v1 ClusterSecretStore", "https://external-secrets.io/v0.5.4/guides-v1beta1/"},
+	{"external-secrets.io", "v1alpha1", "ExternalSecret", "External Secrets", "0.5.0", "", "", "external-secrets.io/v1 ExternalSecret", "https://external-secrets.io/v0.5.4/guides-v1beta1/"},
+	{"external-secrets.io", "v1alpha1", "SecretStore", "External Secrets", "0.5.0", "", "", "external-secrets.io/v1 SecretStore", "https://external-secrets.io/v0.5.4/guides-v1beta1/"},
+	{"external-secrets.io", "v1beta1", "ClusterExternalSecret", "External Secrets", "", "", "0.17.0", "external-secrets.io/v1 ClusterExternalSecret", "https://newreleases.io/project/artifacthub/helm/external-secrets-operator/external-secrets/release/0.17.0"},
+	{"external-secrets.io", "v1beta1", "ClusterSecretStore", "External Secrets", "", "", "0.17.0", "external-secrets.io/v1 ClusterSecretStore", "https://newreleases.io/project/artifacthub/helm/external-secrets-operator/external-secrets/release/0.17.0"},
+	{"external-secrets.io", "v1beta1", "ExternalSecret", "External Secrets", "", "", "0.17.0", "external-secrets.io/v1 ExternalSecret", "https://newreleases.io/project/artifacthub/helm/external-secrets-operator/external-secrets/release/0.17.0"},
+	{"external-secrets.io", "v1beta1", "SecretStore", "External Secrets", "", "", "0.17.0", "external-secrets.io/v1 SecretStore", "https://newreleases.io/project/artifacthub/helm/external-secrets-operator/external-secrets/release/0.17.0"},
 	{"gateway.networking.k8s.io", "v1alpha2", "BackendLBPolicy", "Gateway API", "", "1.2.1", "1.3.0", "", "sigs.k8s.io/gateway-api v1.7.0, config/crd/"},
 	{"gateway.networking.k8s.io", "v1alpha2", "GRPCRoute", "Gateway API", "1.1.0", "1.1.0", "1.2.1", "gateway.networking.k8s.io/v1 GRPCRoute", "sigs.k8s.io/gateway-api v1.7.0, config/crd/"},
 	{"gateway.networking.k8s.io", "v1alpha2", "Gateway", "Gateway API", "0.6.0", "0.6.0", "1.1.0", "gateway.networking.k8s.io/v1 Gateway", "sigs.k8s.io/gateway-api v1.7.0, config/crd/"},
@@ -74,4 +82,14 @@ var componentTable = []Component{
 	{"snapshot.storage.k8s.io", "v1beta1", "VolumeSnapshot", "external-snapshotter", "8.6.0", "", "8.6.0", "snapshot.storage.k8s.io/v1 VolumeSnapshot", "github.com/kubernetes-csi/external-snapshotter/client/v8 v8.7.0, config/crd/"},
 	{"snapshot.storage.k8s.io", "v1beta1", "VolumeSnapshotClass", "external-snapshotter", "8.6.0", "", "8.6.0", "snapshot.storage.k8s.io/v1 VolumeSnapshotClass", "github.com/kubernetes-csi/external-snapshotter/client/v8 v8.7.0, config/crd/"},
 	{"snapshot.storage.k8s.io", "v1beta1", "VolumeSnapshotContent", "external-snapshotter", "8.6.0", "", "8.6.0", "snapshot.storage.k8s.io/v1 VolumeSnapshotContent", "github.com/kubernetes-csi/external-snapshotter/client/v8 v8.7.0, config/crd/"},
+	{"source.toolkit.fluxcd.io", "v1beta2", "OCIRepository", "Flux", "", "", "2.8", "source.toolkit.fluxcd.io/v1 OCIRepository", "https://gitlab.com/sylva-projects/sylva-core/-/issues/4329"},
+	{"traefik.containo.us", "v1alpha1", "IngressRoute", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 IngressRoute", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "IngressRouteTCP", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 IngressRouteTCP", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "IngressRouteUDP", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 IngressRouteUDP", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "Middleware", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 Middleware", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "MiddlewareTCP", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 MiddlewareTCP", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "ServersTransport", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 ServersTransport", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "TLSOption", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 TLSOption", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "TLSStore", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 TLSStore", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
+	{"traefik.containo.us", "v1alpha1", "TraefikService", "Traefik", "", "", "3.0", "traefik.io/v1alpha1 TraefikService", "https://gitlab.com/gitlab-org/charts/gitlab/-/issues/5488"},
 }

@@ -268,6 +268,10 @@ func (s *sighting) judge(target fleet.Version) (fleet.Finding, bool) {
 func (s *sighting) judgeForeign(g GroupVersionKind) (fleet.Finding, bool) {
 	if c, found := LookupComponent(s.APIVersion, s.Kind); found && s.Source != fleet.FromStorage {
 		f := c.finding(s.Key(), s.APIVersion)
+		if s.Source == fleet.FromManagedFields && c.Removed != "" {
+			// An API server forgives its own kinds that, and custom resources not.
+			f.Why += "; as long as the object's managed fields name the version, server-side apply fails over it"
+		}
 		f.Owner = cmp.Or(s.Owner, s.By)
 		return f, true
 	}

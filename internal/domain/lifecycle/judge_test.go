@@ -291,6 +291,15 @@ func TestJudge(t *testing.T) {
 			want{"warning component-api-removed Certificate/shop/web"},
 			"not served by cert-manager 1.6",
 		},
+		"a component's API in what is left of a past": {
+			"1.36.0",
+			objects{
+				object(managed, "source.toolkit.fluxcd.io/v1beta2", "OCIRepository", by("kubectl", day(1))),
+				object(managed, "source.toolkit.fluxcd.io/v1", "OCIRepository", by("kubectl", day(2))),
+			},
+			want{"warning component-api-removed OCIRepository/shop/web"},
+			"server-side apply fails",
+		},
 		"a component's API that goes": {
 			"1.36.0",
 			objects{object(managed, "gateway.networking.k8s.io/v1alpha2", "TLSRoute", by("argocd", day(1)))},

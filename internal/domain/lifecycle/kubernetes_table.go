@@ -5,7 +5,7 @@
 //   k8s.io/apiextensions-apiserver v0.24.2 v0.25.4 v0.26.9 v0.27.6 v0.28.3 v0.29.6 v0.30.14 v0.31.14 v0.32.13 v0.33.13 v0.34.13 v0.35.10 v0.36.6 v0.37.2
 //   k8s.io/kube-aggregator v0.29.14 v0.30.14 v0.31.14 v0.32.13 v0.33.13 v0.34.13 v0.35.10 v0.36.6 v0.37.2
 //
-// Inputs: sha256:7961fd89baff99eeb76b00debe768fce47dc92a6c37ba864fa51264549ae287a
+// Inputs: sha256:b69b48d3fe9355d07f5a21ce7fc14dbcb526012a9cd7001d6b6e3cbd6370d25d
 // Rows: sha256:711c591308dfc291f625dbecd8b88da0fa4f8e3601cc4ffc3d3645e695775914
 
 package lifecycle

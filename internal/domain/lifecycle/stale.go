@@ -23,6 +23,9 @@ func outdated(s *sighting, all []sighting, target fleet.Version) string {
 				return fmt.Sprintf("the annotation is likely to be stale: %s has written the object at %s since", other.By, other.APIVersion)
 			}
 		case fleet.FromManagedFields:
+			if s.api == nil {
+				return "" // of a custom resource, the very entry does harm
+			}
 			if other.Source == fleet.FromManagedFields && writer(other.By) == writer(s.By) && !s.At.IsZero() && other.At.After(s.At) {
 				return fmt.Sprintf("%s has written the object at %s since; the entry of the older version is what is left of its past", s.By, other.APIVersion)
 			}
