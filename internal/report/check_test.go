@@ -33,7 +33,8 @@ func checked() report.Checked {
 			finding("bare-pods", "pod-bare", fleet.Blocker, "Pod/shop/bare", "", "ann"),
 		},
 		NotRun: []check.NotRun{
-			{Check: "quotas", Why: "refused", Remedy: "grant it"}, {Check: "apis", Why: "widgets: refused", Partly: true},
+			{Check: "quotas", Why: "refused", Remedy: "grant it"},
+			{Check: "apis", Why: "widgets: refused", Partly: true},
 			{Check: "hops", Why: "no provider", Absent: true},
 		},
 	}

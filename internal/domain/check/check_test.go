@@ -240,17 +240,27 @@ func TestChecks(t *testing.T) {
 			addWorkload(f, deployment("fixed", 1), func(p *fleet.Pod) { p.Images = []string{"host:5000/c:v1", "c@sha256:00"} })
 		}, []string{"warning image-tag-moves Deployment/shop/drift", "warning image-tag-moves Deployment/shop/port"}},
 
-		{"webhooks", "nobody answers", hook(func(w *check.Webhook) { w.Endpoints[0].Ready, w.Endpoints[1].Ready, w.Pods = false, false, false }),
-			[]string{"blocker webhook-unanswered ValidatingWebhookConfiguration/policy"}},
-		{"webhooks", "the service is gone", hook(func(w *check.Webhook) { w.Endpoints, w.Missing = nil, true }),
-			[]string{"blocker webhook-unanswered ValidatingWebhookConfiguration/policy"}},
-		{"webhooks", "one endpoint", hook(func(w *check.Webhook) { w.Endpoints = w.Endpoints[:1] }),
-			[]string{"warning webhook-one-endpoint ValidatingWebhookConfiguration/policy"}},
+		{
+			"webhooks", "nobody answers", hook(func(w *check.Webhook) { w.Endpoints[0].Ready, w.Endpoints[1].Ready, w.Pods = false, false, false }),
+			[]string{"blocker webhook-unanswered ValidatingWebhookConfiguration/policy"},
+		},
+		{
+			"webhooks", "the service is gone", hook(func(w *check.Webhook) { w.Endpoints, w.Missing = nil, true }),
+			[]string{"blocker webhook-unanswered ValidatingWebhookConfiguration/policy"},
+		},
+		{
+			"webhooks", "one endpoint", hook(func(w *check.Webhook) { w.Endpoints = w.Endpoints[:1] }),
+			[]string{"warning webhook-one-endpoint ValidatingWebhookConfiguration/policy"},
+		},
 		{"webhooks", "one endpoint, not asked about pods", hook(func(w *check.Webhook) { w.Endpoints, w.Pods = w.Endpoints[:1], false }), nil},
-		{"webhooks", "all leave together", hook(func(*check.Webhook) {}),
-			[]string{"warning webhook-on-leaving-nodes ValidatingWebhookConfiguration/policy"}},
-		{"webhooks", "its own namespace is let through", hook(func(w *check.Webhook) { w.OwnNamespaceExcluded = true }),
-			[]string{"info webhook-on-leaving-nodes ValidatingWebhookConfiguration/policy"}},
+		{
+			"webhooks", "all leave together", hook(func(*check.Webhook) {}),
+			[]string{"warning webhook-on-leaving-nodes ValidatingWebhookConfiguration/policy"},
+		},
+		{
+			"webhooks", "its own namespace is let through", hook(func(w *check.Webhook) { w.OwnNamespaceExcluded = true }),
+			[]string{"info webhook-on-leaving-nodes ValidatingWebhookConfiguration/policy"},
+		},
 		{"webhooks", "some stay", func(f *check.Facts) {
 			hook(func(*check.Webhook) {})(f)
 			f.Snapshot.Nodes[1].Pool = "other"
@@ -324,10 +334,14 @@ func TestChecks(t *testing.T) {
 			f.Managed.Stopped = true
 			f.Managed.ProvisioningState, f.Managed.Pools[0].ProvisioningState = "Failed", "Canceled"
 		}, []string{"warning cluster-stopped Cluster/prod", "warning provisioning-failed Cluster/prod", "warning provisioning-failed Pool/apps"}},
-		{"upgrade-channels", "both on", func(f *check.Facts) { f.Managed.UpgradeChannel, f.Managed.NodeOSUpgradeChannel = "stable", "NodeImage" },
-			[]string{"blocker upgrade-channel-races Cluster/prod", "warning node-image-channel-races Cluster/prod"}},
-		{"upgrade-channels", "set aside", func(f *check.Facts) { f.Managed.UpgradeChannel, f.Channels = "stable", fleet.ChannelsSetAside },
-			[]string{"info upgrade-channel-races Cluster/prod"}},
+		{
+			"upgrade-channels", "both on", func(f *check.Facts) { f.Managed.UpgradeChannel, f.Managed.NodeOSUpgradeChannel = "stable", "NodeImage" },
+			[]string{"blocker upgrade-channel-races Cluster/prod", "warning node-image-channel-races Cluster/prod"},
+		},
+		{
+			"upgrade-channels", "set aside", func(f *check.Facts) { f.Managed.UpgradeChannel, f.Channels = "stable", fleet.ChannelsSetAside },
+			[]string{"info upgrade-channel-races Cluster/prod"},
+		},
 		{"upgrade-channels", "off", func(f *check.Facts) {
 			f.Managed.UpgradeChannel, f.Managed.NodeOSUpgradeChannel = "none", "SecurityPatch"
 		}, nil},
