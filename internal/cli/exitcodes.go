@@ -11,5 +11,6 @@ const (
 	ExitAborted     = 5   // the rollout was aborted by a person
 	ExitUnavailable = 6   // the cloud, its credentials or the state folder could not be used
 	ExitNotFound    = 7   // no such rollout
+	ExitNotThrough  = 11  // a rehearsal was held, and did not go through: something is refused, stands still, finds no place or falls
 	ExitInterrupted = 130 // interrupted; a rollout is kept and goes on with the same command
 )

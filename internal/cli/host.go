@@ -30,6 +30,10 @@ type Host interface {
 	// time in it. What can be read but does not seem to be right or whole is a
 	// finding.
 	ReadSnapshot(ctx context.Context, path string, in io.Reader, at time.Time) (fleet.Snapshot, []fleet.Finding, error)
+	// Rehearse tries an upgrade on throw-away control planes, one for each cluster.
+	// What was asked for and makes no sense is a *rollout.InputError. Results come
+	// as they are, also beside an error.
+	Rehearse(ctx context.Context, r RehearseRequest) ([]rollout.Rehearsal, error)
 	// Version is what this binary is.
 	Version() VersionInfo
 }

@@ -132,7 +132,7 @@ Results go to stdout, progress and messages to stderr. Exit codes:
 	flags.StringVar(&c.temporal.APIKeyFile, "temporal-api-key-file", "", "file with an API key")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.check() }
 	root.AddCommand(
-		c.demoCommand(), c.planCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
+		c.demoCommand(), c.planCommand(), c.rehearseCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
 		c.approveCommand(), c.pauseCommand(), c.resumeCommand(), c.skipCommand(), c.retryCommand(), c.abortCommand(), c.rollbackCommand(),
 		c.ledgerCommand(), c.journalCommand(), c.reportCommand(), c.snapshotCommand(), c.versionCommand(),
 	)

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -26,6 +25,9 @@ type Stage interface {
 	Begin()
 	// Seen says what happened to them.
 	Seen() StageSight
+	// Ask asks the scheduler about the pods that are left on a pool's nodes, and
+	// returns those that it has no other node for.
+	Ask(ctx context.Context, pool string) ([]HomelessPod, error)
 }
 
 // Staged is what became of a cluster's objects on a stage.
@@ -149,9 +151,10 @@ func Rehearse(ctx context.Context, room RehearsalRoom, in RehearsalInput) (Rehea
 
 // rehearsal is one in progress.
 type rehearsal struct {
-	room  RehearsalRoom
-	in    RehearsalInput
-	pools []RehearsedPool
+	room     RehearsalRoom
+	in       RehearsalInput
+	pools    []RehearsedPool
+	homeless []HomelessPod // that never left
 
 	mu       sync.Mutex
 	refusals map[string]*BudgetRefusal
@@ -244,7 +247,7 @@ func changesAt(c fleet.NodeChanges, speed float64) fleet.NodeChanges {
 // How long a rehearsal looks on when nothing moves, and how many failed steps in a
 // row it takes.
 const (
-	standstillAtMost = 3 * time.Minute // of the cluster's time
+	standstillAtMost = 2 * time.Minute // of the cluster's time
 	standstillLeast  = 8 * time.Second // of the rehearsal's: controllers and scheduler are no faster for it
 	stepPatience     = 10
 	restLeast        = 50 * time.Millisecond
@@ -306,7 +309,11 @@ func (p *rehearsal) pool(ctx context.Context, s *Stepper, name string) (done boo
 		}
 	}
 	p.pools = append(p.pools, p.rehearsed(&rec, before, policy.Strategy))
-	return rec.State == fleet.StateSucceeded, nil
+	if rec.State == fleet.StateSucceeded {
+		return true, nil
+	}
+	p.homeless, err = p.room.Stage.Ask(ctx, name)
+	return false, err
 }
 
 // RehearsedImage is the node image of pools that are rehearsed on the version that
@@ -437,7 +444,13 @@ func PoolsToRehearse(s *fleet.Snapshot, name, label string, target fleet.Version
 	}
 	if name != "" {
 		found, err := poolNamed(s, PoolRequest{Pool: name, PoolLabel: label})
-		return []string{found}, err
+		if err != nil {
+			return nil, &InputError{What: err.Error()}
+		}
+		if c := ClusterOf(s, "", target); target.Less(c.Pool(found).Version) {
+			return nil, &InputError{What: fmt.Sprintf("pool %s runs %s already, which is newer than %s", found, c.Pool(found).Version, target)}
+		}
+		return []string{found}, nil
 	}
 	var pools []string
 	c := ClusterOf(s, "", target)
@@ -449,9 +462,66 @@ func PoolsToRehearse(s *fleet.Snapshot, name, label string, target fleet.Version
 	switch {
 	case len(c.Pools) == 0:
 		_, err := poolNamed(s, PoolRequest{PoolLabel: label})
-		return nil, err
+		return nil, &InputError{What: err.Error()}
 	case len(pools) == 0:
-		return nil, errors.New("all pools run " + target.String() + " or newer: name the one to rehearse with --pool")
+		return nil, &InputError{What: "all pools run " + target.String() + " or newer: name the one to rehearse with --pool"}
 	}
 	return pools, nil
+}
+
+// ClustersToRehearse are the clusters of a fleet that a rehearsal goes through: all
+// of a ring, or one by its name, or both. Rings tells which ring each is in.
+func ClustersToRehearse(ctx context.Context, provider Provider, spec *fleet.Spec, ring, name string) (clusters []fleet.Cluster, rings []string, err error) {
+	if ring != "" {
+		if r, _ := spec.Ring(ring); r == nil {
+			names := make([]string, 0, len(spec.Rings))
+			for i := range spec.Rings {
+				names = append(names, spec.Rings[i].Name)
+			}
+			return nil, nil, &InputError{What: fmt.Sprintf("the Fleet file has no ring %q; there are: %s", ring, strings.Join(names, ", "))}
+		}
+	}
+	all, err := provider.Discover(ctx, spec.Sources)
+	if err != nil {
+		return nil, nil, err
+	}
+	var others []string
+	for i := range all {
+		in := ringOf(spec, &all[i])
+		if (ring == "" || in == ring) && (name == "" || strings.EqualFold(all[i].Name, name)) {
+			clusters, rings = append(clusters, all[i]), append(rings, in)
+			continue
+		}
+		others = append(others, all[i].Name)
+	}
+	if len(clusters) == 0 {
+		what := "no cluster of the fleet"
+		if name != "" {
+			what += fmt.Sprintf(" is called %q", name)
+		}
+		if ring != "" {
+			what += fmt.Sprintf(" is in ring %q", ring)
+		}
+		return nil, nil, &InputError{What: what + "; there are: " + strings.Join(others, ", ")}
+	}
+	return clusters, rings, nil
+}
+
+// InputError says what makes no sense of what was asked for.
+type InputError struct{ What string }
+
+// Error implements error.
+func (e *InputError) Error() string { return e.What }
+
+// RehearsalSpec is the policy of a rehearsal: that of a Fleet file, or the usual
+// one, with what was asked for beside it.
+func RehearsalSpec(file *fleet.Spec, cluster string, changes fleet.NodeChanges, accepted []fleet.Acceptance) fleet.Spec {
+	spec := fleet.Spec{Name: rehearsalID, Nodes: fleet.UsualNodePolicy()}
+	if file != nil {
+		spec = *file
+	}
+	spec.Overrides = append(slices.Clone(spec.Overrides), fleet.Override{Nodes: changes})
+	spec.Rings = slices.Clone(spec.Rings)
+	spec.Accept = append(AcceptancesOf(&spec, cluster), accepted...)
+	return spec
 }

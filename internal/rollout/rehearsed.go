@@ -139,7 +139,7 @@ func (p *rehearsal) result(ctx context.Context) (Rehearsal, error) {
 	}
 	out.Gaps, out.Falls = seen.Gaps, seen.Violations()
 	sight := p.room.Stage.Seen()
-	out.Homeless = append(out.Homeless, sight.Homeless...)
+	out.Homeless = append(append(out.Homeless, sight.Homeless...), p.homeless...)
 	keys := map[string]bool{}
 	for key := range seen.Workloads {
 		keys[key] = true

@@ -1,6 +1,9 @@
 package evacuate
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"liftlock.dev/liftlock/internal/domain/fleet"
@@ -33,4 +36,19 @@ func SeenStarts(s fleet.Snapshot, pool string, usual time.Duration) (of map[stri
 // rangeOf is the span of sorted times, without the slowest tenth.
 func rangeOf(took []time.Duration) Start {
 	return Start{took[0], took[(len(took)-1)*9/10]}
+}
+
+// NeverReady are the workloads that have pods of which none is Ready: new ones
+// will hardly be. Jobs and pods that have ended do not count.
+func NeverReady(s fleet.Snapshot) []string {
+	ready := map[string]bool{}
+	for i := range s.Pods {
+		p := &s.Pods[i]
+		if p.Workload == "" || p.Finished() || strings.HasPrefix(p.Workload, string(fleet.Job)+"/") {
+			continue
+		}
+		ready[p.Workload] = ready[p.Workload] || p.Ready
+	}
+	maps.DeleteFunc(ready, func(_ string, is bool) bool { return is })
+	return slices.Sorted(maps.Keys(ready))
 }

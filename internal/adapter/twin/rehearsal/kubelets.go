@@ -117,6 +117,9 @@ func (k *kubelets) seen(object any) {
 	if !ok {
 		return
 	}
+	if p.Annotations[probeKey] != "" {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	before := k.pods[p.UID]
@@ -189,7 +192,7 @@ func (k *kubelets) gone(object any) {
 		object = unknown.Obj
 	}
 	p, ok := object.(*corev1.Pod)
-	if !ok {
+	if !ok || p.Annotations[probeKey] != "" {
 		return
 	}
 	k.mu.Lock()
@@ -209,14 +212,7 @@ func (k *kubelets) gone(object any) {
 
 // remake makes a pod anew, as the controller would that the twin does not run.
 func (k *kubelets) remake(p *corev1.Pod) {
-	fresh := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: p.Name, Namespace: p.Namespace, Labels: p.Labels, Annotations: maps.Clone(p.Annotations), OwnerReferences: p.OwnerReferences,
-		},
-		Spec: *p.Spec.DeepCopy(),
-	}
-	delete(fresh.Annotations, startKey)
-	fresh.Spec.NodeName, fresh.Spec.Priority, fresh.Spec.PreemptionPolicy = "", nil, nil
+	fresh := again(p)
 	err := k.try(func(ctx context.Context) error {
 		_, err := k.stage.client.CoreV1().Pods(p.Namespace).Create(ctx, fresh, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
@@ -227,6 +223,19 @@ func (k *kubelets) remake(p *corev1.Pod) {
 	if err != nil {
 		k.stage.options.Log.WarnContext(k.life, "a pod could not be made anew for its controller", "pod", p.Namespace+"/"+p.Name, "error", err)
 	}
+}
+
+// again is a pod as its controller would make it anew.
+func again(p *corev1.Pod) *corev1.Pod {
+	fresh := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: p.Name, Namespace: p.Namespace, Labels: p.Labels, Annotations: maps.Clone(p.Annotations), OwnerReferences: p.OwnerReferences,
+		},
+		Spec: *p.Spec.DeepCopy(),
+	}
+	delete(fresh.Annotations, startKey)
+	fresh.Spec.NodeName, fresh.Spec.Priority, fresh.Spec.PreemptionPolicy = "", nil, nil
+	return fresh
 }
 
 func isReady(p *corev1.Pod) bool {

@@ -168,11 +168,11 @@ func startOf(t Times, speed float64) string {
 	}
 	for _, key := range slices.Sorted(maps.Keys(t.Start)) {
 		if !slices.Contains(t.Never, key) {
-			write(key, span(t.Start[key].Least, t.Start[key].Most, speed))
+			write(ownKey(key), span(t.Start[key].Least, t.Start[key].Most, speed))
 		}
 	}
 	for _, key := range t.Never {
-		write(key, "never")
+		write(ownKey(key), "never")
 	}
 	return `.metadata.annotations["` + startKey + `"] // (` +
 		`([.metadata.ownerReferences[]? | select(.controller)] | .[0] // {kind:"Pod"}) as $o` +
@@ -180,6 +180,18 @@ func startOf(t Times, speed float64) string {
 		` | (if $o.kind == "ReplicaSet" and $h != "" then "Deployment" else $o.kind end) as $kind` +
 		` | ($kind + "/" + .metadata.namespace + "/" + (($o.name // .metadata.name) | if $h != "" then rtrimstr("-" + $h) else . end)) as $key` +
 		` | ({` + table.String() + `}[$key] // "` + span(t.Other.Least, t.Other.Most, speed) + `"))`
+}
+
+// ownKey is a workload by its controller's own kind: "Kafka/shop/a" of
+// "Other/shop/Kafka:a".
+func ownKey(workload string) string {
+	rest, other := strings.CutPrefix(workload, string(fleet.Other)+"/")
+	if !other {
+		return workload
+	}
+	namespace, named, _ := strings.Cut(rest, "/")
+	kind, name, _ := strings.Cut(named, ":")
+	return kind + "/" + namespace + "/" + name
 }
 
 // span writes a range as KWOK reads it, at the stage's speed.
@@ -366,4 +378,3 @@ func (s *Stage) Close(ctx context.Context) error {
 func (s *Stage) at(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / s.options.Speed)
 }
-

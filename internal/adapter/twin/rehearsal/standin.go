@@ -15,12 +15,14 @@ func standIns(objects []Object) map[stage][]Object {
 		have[objects[i].Key()] = true
 	}
 	made := map[stage][]Object{}
-	add := func(s stage, content map[string]any, note string) {
+	add := func(s stage, content map[string]any, note string) bool {
 		o := Object{Content: content, Where: note}
-		if key := o.Key(); !have[key] {
-			have[key] = true
-			made[s] = append(made[s], o)
+		if have[o.Key()] {
+			return false
 		}
+		have[o.Key()] = true
+		made[s] = append(made[s], o)
+		return true
 	}
 	spaces := map[string]bool{"default": true, "kube-system": true}
 	for i := range objects {
@@ -52,7 +54,7 @@ func standIns(objects []Object) map[stage][]Object {
 }
 
 // standInsOfPod makes what a pod names.
-func standInsOfPod(o *Object, add func(stage, map[string]any, string)) {
+func standInsOfPod(o *Object, add func(stage, map[string]any, string) bool) {
 	if name := text(o.Content, "spec", "serviceAccountName"); name != "" {
 		add(accounts, object("v1", "ServiceAccount", o.namespace(), name), "")
 	}
@@ -83,8 +85,9 @@ func standInsOfPod(o *Object, add func(stage, map[string]any, string)) {
 			"resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}},
 		}
 		bound(c)
-		add(claims, c, fmt.Sprintf("claim %s/%s is not in the snapshot: it is taken to be bound to a volume that is attachable in every zone", o.namespace(), claim))
-		add(volumes, volumeFor(c), "")
+		if add(claims, c, fmt.Sprintf("claim %s/%s is not in the snapshot: it is taken to be bound to a volume that is attachable in every zone", o.namespace(), claim)) {
+			add(volumes, volumeFor(c), "")
+		}
 	}
 }
 
