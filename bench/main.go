@@ -2,7 +2,7 @@
 // each: what was measured, its limit, and the baseline of the same run where
 // there is one. It ends with exit code 1 when a limit is passed.
 //
-// Arguments choose what is measured: decisions, plan, store, engine, evacuation, or
+// Arguments choose what is measured: decisions, plan, store, engine, rehearse, evacuation, or
 // single strategies as in evacuation/blueGreen; without any, all is.
 package main
 
@@ -58,7 +58,7 @@ func whole(name string, measure func(context.Context) ([]figure, error)) benchma
 }
 
 func benchmarks() []benchmark {
-	return []benchmark{whole("decisions", decisions), whole("plan", plans), whole("store", store), whole("engine", engine), {"evacuation", evacuations}}
+	return []benchmark{whole("decisions", decisions), whole("plan", plans), whole("store", store), whole("engine", engine), whole("rehearse", rehearsals), {"evacuation", evacuations}}
 }
 
 func main() {
@@ -115,7 +115,7 @@ func choose(asked []string) (map[string][]string, error) {
 		name, part, found := strings.Cut(argument, "/")
 		known := slices.ContainsFunc(benchmarks(), func(b benchmark) bool { return b.name == name })
 		if !known || found && name == "evacuation" && !slices.Contains(evacuation.All(), part) {
-			return nil, fmt.Errorf("nothing is called %s; there are decisions, store, engine, evacuation, evacuation/%s",
+			return nil, fmt.Errorf("nothing is called %s; there are decisions, plan, store, engine, rehearse, evacuation, evacuation/%s",
 				argument, strings.Join(evacuation.All(), ", evacuation/"))
 		}
 		if parts[name] = slices.Clip(parts[name]); found {

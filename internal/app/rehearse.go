@@ -122,26 +122,17 @@ func readSnapshot(r cli.RehearseRequest) (string, []byte, []fleet.Finding, error
 // hold holds the rehearsal of one cluster. Whatever it started has ended when it
 // returns.
 func hold(ctx context.Context, r cli.RehearseRequest, target fleet.Version, p *play) (_ rollout.Rehearsal, err error) {
-	began := time.Now()
+	began, processors := time.Now(), twin.ReadProcessors()
 	say := func(what string) {
 		if r.Progress != nil {
 			r.Progress(p.cluster, what)
 		}
 	}
 	say("reads the cluster's objects")
-	file, content, findings, err := p.read(ctx)
+	snapshot, objects, findings, err := p.understood(ctx, r.At)
 	if err != nil {
 		return rollout.Rehearsal{}, err
 	}
-	snapshot, found, err := kube.ReadFile(ctx, bytes.NewReader(content), file, r.At)
-	if err != nil {
-		return rollout.Rehearsal{}, badFile(ctx, err)
-	}
-	objects, err := rehearsal.Read(bytes.NewReader(content), file)
-	if err != nil {
-		return rollout.Rehearsal{}, badFile(ctx, err)
-	}
-	content = nil // the largest thing that is not needed any more
 	pools, err := rollout.PoolsToRehearse(&snapshot, r.Pool, r.PoolLabel, target)
 	if err != nil {
 		return rollout.Rehearsal{}, err
@@ -181,9 +172,28 @@ func hold(ctx context.Context, r cli.RehearseRequest, target fleet.Version, p *p
 	if err != nil {
 		return rollout.Rehearsal{}, err
 	}
-	result.Findings = append(append(result.Findings, findings...), found...)
-	result.TookActual = time.Since(began).Seconds()
+	result.Findings = append(result.Findings, findings...)
+	result.TookActual, result.Busy = time.Since(began).Seconds(), twin.ReadProcessors().Since(processors)
 	return result, nil
+}
+
+// understood reads a cluster's objects: as decisions need them, and as they are.
+func (p *play) understood(ctx context.Context, at time.Time) (fleet.Snapshot, *rehearsal.Objects, []fleet.Finding, error) {
+	file, content, findings, err := p.read(ctx)
+	if err != nil {
+		return fleet.Snapshot{}, nil, nil, err
+	}
+	snapshot, found, err := kube.ReadFile(ctx, bytes.NewReader(content), file, at)
+	if err != nil {
+		return fleet.Snapshot{}, nil, nil, badFile(ctx, err)
+	}
+	objects, err := rehearsal.Read(bytes.NewReader(content), file)
+	if err != nil {
+		return fleet.Snapshot{}, nil, nil, badFile(ctx, err)
+	}
+	// Here every kind is looked at.
+	found = slices.DeleteFunc(found, func(f fleet.Finding) bool { return f.ID == "snapshot-kind-ignored" })
+	return snapshot, objects, append(findings, found...), nil
 }
 
 // badFile is what is wrong with a file, unless reading it was only interrupted.

@@ -117,13 +117,15 @@ func (c *command) rehearse(ctx context.Context, o *rehearseOptions) error {
 	}
 	o.request.In, o.request.Log, o.request.Progress = c.In, c.logger(), c.progressOf()
 	results, err := c.host.Rehearse(ctx, o.request)
-	if err != nil {
-		if _, wrong := errors.AsType[*rollout.InputError](err); wrong && len(results) == 0 {
+	if ctx.Err() != nil {
+		c.say("liftlock: interrupted; all that the rehearsal started has ended, and nothing of it is kept")
+		return &exit{ExitInterrupted, nil}
+	}
+	if err != nil && len(results) == 0 {
+		if _, wrong := errors.AsType[*rollout.InputError](err); wrong {
 			return &exit{ExitBadInput, err}
 		}
-		if len(results) == 0 {
-			return err
-		}
+		return err
 	}
 	var value any = results
 	if len(results) == 1 && o.request.Ring == "" {

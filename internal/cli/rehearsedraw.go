@@ -11,6 +11,9 @@ import (
 	"liftlock.dev/liftlock/internal/rollout"
 )
 
+// busyFrom is the share of busy time from which it is worth a word.
+const busyFrom = 0.8
+
 // drawRehearsal draws what came of a rehearsal for people.
 func drawRehearsal(w io.Writer, r *rollout.Rehearsal) {
 	result := "NOT THROUGH"
@@ -31,6 +34,9 @@ func drawRehearsal(w io.Writer, r *rollout.Rehearsal) {
 	}
 	drawWorkloads(w, r.Workloads)
 	drawObjects(w, r)
+	if r.Busy > busyFrom {
+		fmt.Fprintf(w, "\nthis machine's processors were busy for %.0f %% of the time, which makes times longer than the cluster's: a lower --speed is nearer\n", 100*r.Busy)
+	}
 	fmt.Fprintf(w, "\nrehearsed at %g times the cluster's speed, in %s all in; times above are the cluster's\n", r.Speed, seconds(r.TookActual))
 }
 
@@ -55,7 +61,8 @@ func drawRefused(w io.Writer, r *rollout.Rehearsal) {
 func drawRehearsedPool(w io.Writer, p *rollout.RehearsedPool) {
 	fmt.Fprintf(w, "\npool %s, %s, %s to %s: %s\n", p.Pool, p.Strategy, p.From, p.To, p.State)
 	fmt.Fprintf(w, "  %d of %d pods moved off %d nodes, %.3f moves per pod\n", p.Moved, p.Pods, p.Nodes, p.MovesPerPod)
-	fmt.Fprintf(w, "  %s in all, %s of it moving pods\n", seconds(p.Seconds), seconds(p.EvacuationSeconds))
+	fmt.Fprintf(w, "  %s in all, %s of it moving pods; the plan's forecast is %s, in nine of ten cases at most %s\n",
+		seconds(p.Seconds), seconds(p.EvacuationSeconds), seconds(p.Forecast.P50), seconds(p.Forecast.P90))
 	if p.State != fleet.StateSucceeded {
 		fmt.Fprintf(w, "  %s\n", p.Reason)
 	}

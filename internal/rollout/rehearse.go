@@ -122,7 +122,7 @@ const rehearsalID = "rehearsal"
 // upgrade takes. Whatever comes of the upgrade is in the result; an error means
 // that it could not be rehearsed.
 func Rehearse(ctx context.Context, room RehearsalRoom, in RehearsalInput) (Rehearsal, error) {
-	p := &rehearsal{room: room, in: in, refusals: map[string]*BudgetRefusal{}, moves: map[string]evacuate.ActionKind{}}
+	p := &rehearsal{room: room, in: in, refusals: map[string]*BudgetRefusal{}, moves: map[string]evacuate.ActionKind{}, forecasts: map[string]evacuate.Forecast{}}
 	if err := p.prepare(ctx); err != nil {
 		return Rehearsal{}, err
 	}
@@ -155,6 +155,8 @@ type rehearsal struct {
 	in       RehearsalInput
 	pools    []RehearsedPool
 	homeless []HomelessPod // that never left
+	// forecasts are those of the plan, by pool.
+	forecasts map[string]evacuate.Forecast
 
 	mu       sync.Mutex
 	refusals map[string]*BudgetRefusal
@@ -190,15 +192,15 @@ func (p *rehearsal) prepare(ctx context.Context) error {
 	_, err = update(ctx, p.room.Store, rehearsalID, kindCluster, p.in.Cluster.ID, func(r *ClusterRecord) {
 		*r = ClusterRecord{
 			ID: p.in.Cluster.ID, Name: p.in.Cluster.Name, Ring: p.in.Ring, State: fleet.StateRunning,
-			To: p.in.Target, Started: true, StartedAt: now, Findings: p.accepted(),
+			To: p.in.Target, Started: true, StartedAt: now, Findings: p.planned(),
 		}
 	})
 	return err
 }
 
-// accepted are the findings of the snapshot that an owner has accepted: what they
-// are about may be moved all the same.
-func (p *rehearsal) accepted() []fleet.Finding {
+// planned plans each pool from the snapshot, and returns the findings that an owner
+// has accepted: what they are about may be moved all the same.
+func (p *rehearsal) planned() []fleet.Finding {
 	var findings []fleet.Finding
 	for _, pool := range p.in.Pools {
 		made, err := PlanPool(p.in.Snapshot, nil, PoolRequest{
@@ -208,6 +210,7 @@ func (p *rehearsal) accepted() []fleet.Finding {
 		if err != nil {
 			continue // its nodes are said to be missing where it is begun
 		}
+		p.forecasts[pool] = made.Forecast
 		for _, f := range made.Findings {
 			if f.AcceptedBy != "" {
 				findings = append(findings, f)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/domain/evacuate"
 	"liftlock.dev/liftlock/internal/domain/fleet"
 )
 
@@ -33,6 +34,9 @@ type Rehearsal struct {
 	Findings   []fleet.Finding     `json:"findings"` // about the snapshot itself
 	Gaps       []Gap               `json:"gaps,omitempty"`
 	TookActual float64             `json:"tookActualSeconds"` // of the wall clock, all in
+	// Busy is the share of time for which this machine's processors had no rest: near
+	// 1, they set the times. 0 where that is not to be known.
+	Busy float64 `json:"busy"`
 }
 
 // RehearsedPool is what came of one pool.
@@ -50,7 +54,9 @@ type RehearsedPool struct {
 	// Seconds are of the whole, EvacuationSeconds of the moving alone.
 	Seconds           float64 `json:"seconds"`
 	EvacuationSeconds float64 `json:"evacuationSeconds"`
-	Steps             []Phase `json:"steps"`
+	// Forecast is what the plan says of the same.
+	Forecast evacuate.Forecast `json:"forecastSeconds"`
+	Steps    []Phase           `json:"steps"`
 	// Blocked is what is in the way of the pods that are left.
 	Blocked []fleet.Finding `json:"blocked"`
 }
@@ -97,7 +103,7 @@ func (p *rehearsal) rehearsed(r *PoolRecord, before *fleet.Pool, strategy fleet.
 	now := p.room.Clock().UTC()
 	out := RehearsedPool{
 		Pool: r.Name, Strategy: strategy, From: r.From, To: r.To, Nodes: before.Count, State: r.State, Reason: r.Reason,
-		Pods: r.PodsToMove(), Steps: []Phase{}, Blocked: []fleet.Finding{},
+		Pods: r.PodsToMove(), Forecast: p.forecasts[r.Name], Steps: []Phase{}, Blocked: []fleet.Finding{},
 	}
 	if e := r.Evacuations[r.Name]; e != nil {
 		out.Moved = e.Moved
