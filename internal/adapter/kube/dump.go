@@ -133,7 +133,11 @@ func (c *cluster) dumpKind(ctx context.Context, k dumped, w *dumpWriter) error {
 		if next != "" {
 			request = request.Param("continue", next)
 		}
-		raw, err := request.Do(ctx).Raw()
+		result := request.Do(ctx)
+		if err := result.Error(); err != nil { // Raw's would lack the API server's words
+			return err
+		}
+		raw, err := result.Raw()
 		if err != nil {
 			return err
 		}

@@ -287,8 +287,8 @@ func (l *loader) create(ctx context.Context, o *Object, content map[string]any, 
 		if dry {
 			return content, nil
 		}
-		var there map[string]any
-		if err := l.get(ctx, path(version, r, o.namespace())+"/"+o.name(), &there); err != nil {
+		there, err := l.get(ctx, path(version, r, o.namespace())+"/"+o.name())
+		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", o.Key(), err)
 		}
 		return there, nil
@@ -385,20 +385,23 @@ func (l *loader) post(ctx context.Context, apiVersion string, r resource, conten
 	if dry {
 		request = request.Param("dryRun", "All")
 	}
-	raw, err := request.Do(ctx).Raw()
+	return answer(request.Do(ctx))
+}
+
+func (l *loader) get(ctx context.Context, path string) (map[string]any, error) {
+	return answer(l.api.Get().AbsPath(path).Do(ctx))
+}
+
+// answer reads what the API server sent: an object, or its refusal.
+func answer(result rest.Result) (map[string]any, error) {
+	if err := result.Error(); err != nil { // Raw's would lack the words
+		return nil, err
+	}
+	raw, err := result.Raw()
 	if err != nil {
 		return nil, err
 	}
 	return decode(raw)
-}
-
-func (l *loader) get(ctx context.Context, path string, into *map[string]any) error {
-	raw, err := l.api.Get().AbsPath(path).Do(ctx).Raw()
-	if err != nil {
-		return err
-	}
-	*into, err = decode(raw)
-	return err
 }
 
 // answered reports whether an error is the API server's considered answer.

@@ -48,9 +48,16 @@ func Read(in io.Reader, file string) (*Objects, error) {
 		if document > 0 {
 			prefix = fmt.Sprintf("document[%d].", document)
 		}
-		err := o.document(decoder, prefix, seen)
+		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) && document > 0 {
 			return o, nil
+		}
+		switch {
+		case err != nil:
+		case token == json.Delim('{'):
+			err = o.document(decoder, prefix, seen)
+		default:
+			err = errNoList
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = errors.New("ends before its end: it was cut off")
@@ -64,15 +71,8 @@ func Read(in io.Reader, file string) (*Objects, error) {
 // errNoList is what a file is refused for that was not printed by kubectl.
 var errNoList = errors.New("holds no list of objects: a rehearsal needs what kubectl get -A -o json prints")
 
-// document reads one list.
+// document reads the rest of one list.
 func (o *Objects) document(decoder *json.Decoder, prefix string, seen map[string]bool) error {
-	token, err := decoder.Token()
-	if err != nil {
-		return err
-	}
-	if token != json.Delim('{') {
-		return errNoList
-	}
 	var of kind
 	listed := false
 	for decoder.More() {
