@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-heavy='liftlock/(internal/adapter/(twin|kube|azure)|sim/kube|sim|test/e2e|internal/durable/embedded|internal/app)$'
+heavy='liftlock/(internal/adapter/(twin|twin/rehearsal|kube|azure)|sim/kube|sim|test/e2e|internal/durable/embedded|internal/app)$'
 race='liftlock/(internal/rollout|internal/server|internal/adapter/sqlite|internal/cli/view|sim/fault|sim/witness)$'
 traffic='liftlock/test/traffic$'
 all=$(go list ./... | grep -v '/hack/')
