@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -67,8 +68,8 @@ func metaOf(space, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Namespace: space, UID: types.UID(space + "-" + name), Generation: 1, CreationTimestamp: sampleAt}
 }
 
-func ownedBy(m metav1.ObjectMeta, apiVersion, kind, name string) metav1.ObjectMeta {
-	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, UID: types.UID(m.Namespace + "-" + name), Controller: new(true), BlockOwnerDeletion: new(true)}}
+func ownedBy(m metav1.ObjectMeta, kind, name string) metav1.ObjectMeta {
+	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: kind, Name: name, UID: types.UID(m.Namespace + "-" + name), Controller: new(true), BlockOwnerDeletion: new(true)}}
 	return m
 }
 
@@ -84,12 +85,8 @@ func templateOf(labels map[string]string, cpu string) corev1.PodTemplateSpec {
 
 // pod adds a pod that was Ready after a start of 5 to 24 seconds.
 func (s *sample) pod(m metav1.ObjectMeta, labels map[string]string, template *corev1.PodTemplateSpec, node string, claim string) {
-	m.Labels = map[string]string{}
-	for _, from := range []map[string]string{template.Labels, labels} {
-		for k, v := range from {
-			m.Labels[k] = v
-		}
-	}
+	m.Labels = maps.Clone(template.Labels)
+	maps.Copy(m.Labels, labels)
 	spec := *template.Spec.DeepCopy()
 	spec.NodeName, spec.ServiceAccountName = node, "default"
 	if claim != "" {
@@ -125,7 +122,7 @@ func (s *sample) deployment(space, name string, replicas int) {
 			Status: appsv1.DeploymentStatus{ObservedGeneration: 1, Replicas: *count, UpdatedReplicas: *count, ReadyReplicas: *count, AvailableReplicas: *count},
 		},
 		&appsv1.ReplicaSet{
-			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}, ObjectMeta: ownedBy(of, "apps/v1", "Deployment", name),
+			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}, ObjectMeta: ownedBy(of, "Deployment", name),
 			Spec:   appsv1.ReplicaSetSpec{Replicas: count, Selector: &metav1.LabelSelector{MatchLabels: hashed}, Template: templateOf(hashed, "250m")},
 			Status: appsv1.ReplicaSetStatus{ObservedGeneration: 1, Replicas: *count, ReadyReplicas: *count, AvailableReplicas: *count},
 		},
@@ -134,7 +131,7 @@ func (s *sample) deployment(space, name string, replicas int) {
 			Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: new(intstr.FromInt32(1)), Selector: selects},
 		})
 	for i := range replicas {
-		s.pod(ownedBy(metaOf(space, fmt.Sprintf("%s-%05d", set, i)), "apps/v1", "ReplicaSet", set), hashed, &template, s.node(s.pods), "")
+		s.pod(ownedBy(metaOf(space, fmt.Sprintf("%s-%05d", set, i)), "ReplicaSet", set), hashed, &template, s.node(s.pods), "")
 	}
 }
 
@@ -166,7 +163,7 @@ func (s *sample) statefulSet(space, name string, replicas int) {
 			},
 			Status: corev1.PersistentVolumeStatus{Phase: "Bound"},
 		})
-		s.pod(ownedBy(metaOf(space, pod), "apps/v1", "StatefulSet", name), map[string]string{"controller-revision-hash": revision, "statefulset.kubernetes.io/pod-name": pod}, &template, s.node(s.pods), claim)
+		s.pod(ownedBy(metaOf(space, pod), "StatefulSet", name), map[string]string{"controller-revision-hash": revision, "statefulset.kubernetes.io/pod-name": pod}, &template, s.node(s.pods), claim)
 	}
 }
 
@@ -192,6 +189,6 @@ func (s *sample) daemonSet(n int) {
 		Status: appsv1.DaemonSetStatus{ObservedGeneration: 1, CurrentNumberScheduled: int32(s.nodes), DesiredNumberScheduled: int32(s.nodes), NumberReady: int32(s.nodes)},
 	})
 	for i := range s.nodes {
-		s.pod(ownedBy(metaOf("kube-system", fmt.Sprintf("%s-%04d", name, i)), "apps/v1", "DaemonSet", name), map[string]string{"controller-revision-hash": "58f9d", "pod-template-generation": "1"}, &template, s.node(i), "")
+		s.pod(ownedBy(metaOf("kube-system", fmt.Sprintf("%s-%04d", name, i)), "DaemonSet", name), map[string]string{"controller-revision-hash": "58f9d", "pod-template-generation": "1"}, &template, s.node(i), "")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,9 +211,7 @@ func timesOf(s fleet.Snapshot, pools []string, r cli.RehearseRequest) rehearsal.
 	t := rehearsal.Times{Start: map[string]evacuate.Start{}, End: r.Assume.PodEnd, Node: r.Assume.NodeCreation, Job: r.Job}
 	for _, pool := range pools {
 		of, other := evacuate.SeenStarts(s, pool, r.Assume.PodStart)
-		for key, start := range of {
-			t.Start[key] = start
-		}
+		maps.Copy(t.Start, of)
 		t.Other = other
 	}
 	t.Never = evacuate.NeverReady(s)

@@ -303,7 +303,11 @@ func (p *rehearsal) pool(ctx context.Context, s *Stepper, name string) (done boo
 		if now := progressOf(&rec) + turn.Op.Token; now != moved {
 			moved, movedAt = now, p.room.Clock().UTC()
 		}
-		if p.room.Clock().Sub(movedAt) > standstill && turn.Op.Token == "" {
+		patience := standstill
+		if waitsForJobs(&rec) {
+			patience += time.Duration(float64(policy.Evacuation.JobWait) / p.in.Speed)
+		}
+		if p.room.Clock().Sub(movedAt) > patience && turn.Op.Token == "" {
 			break
 		}
 		t.Op, t.Polls = turn.Op, turn.Polls
@@ -325,17 +329,25 @@ const RehearsedImage = "rehearsed"
 
 // progressOf changes with everything that moves.
 func progressOf(r *PoolRecord) string {
-	s := string(r.State) + r.StandIn + fmt.Sprint(len(r.Spans))
+	var s strings.Builder
+	fmt.Fprint(&s, r.State, r.StandIn, len(r.Spans))
 	for _, name := range []string{r.Name, r.StandIn} {
 		if e := r.Evacuations[name]; e != nil {
-			s += fmt.Sprintf("|%d %d %d", e.Total, e.Moved, len(e.Replacements))
-			// A Job that is waited for may come to its end without anything moving.
-			if strings.Contains(e.Reason, "Job") {
-				s += e.SeenAt.String()
-			}
+			fmt.Fprintf(&s, "|%d %d %d", e.Total, e.Moved, len(e.Replacements))
 		}
 	}
-	return s
+	return s.String()
+}
+
+// waitsForJobs reports whether pods of Jobs are waited for, which come to their end
+// without anything moving.
+func waitsForJobs(r *PoolRecord) bool {
+	for _, e := range r.Evacuations {
+		if slices.ContainsFunc(e.Findings, func(f fleet.Finding) bool { return f.ID == "job-running" }) {
+			return true
+		}
+	}
+	return false
 }
 
 // rest waits, or ends with ctx.

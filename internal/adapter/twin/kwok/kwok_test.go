@@ -25,7 +25,7 @@ func TestConfiguration(t *testing.T) {
 			t.Error("something was not filled in")
 		}
 		expressions := map[string]string{}
-		for _, document := range bytes.Split(text, []byte("\n---\n")) {
+		for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
 			var stage struct {
 				Metadata struct{ Name string }
 				Spec     struct {

@@ -174,16 +174,15 @@ func (k *kubelets) terminate(p *corev1.Pod) {
 
 // try does something again for a while, until it works.
 func (k *kubelets) try(do func(context.Context) error) error {
-	var err error
-	for range 10 {
-		if err = do(k.life); err == nil || k.life.Err() != nil {
-			return nil //nolint:nilerr // the stage is over
+	for tries := 1; ; tries++ {
+		err := do(k.life)
+		if err == nil || tries == 10 {
+			return err
 		}
 		if pause(k.life, time.Second/2) != nil {
-			return nil
+			return nil //nolint:nilerr // the stage is over
 		}
 	}
-	return err
 }
 
 // gone takes in that a pod is no more.

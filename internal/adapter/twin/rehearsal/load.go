@@ -159,13 +159,14 @@ func (l *loader) definitionsServed(ctx context.Context, objects []*Object) error
 		if o.kind().name != "CustomResourceDefinition" || !l.there[o.Key()] {
 			continue
 		}
-		path := "/apis/" + text(o.Content, "spec", "group") + "/"
+		served := ""
 		for _, version := range items(o.Content, "spec", "versions") {
 			if yes, _ := version["served"].(bool); yes {
-				path += text(version, "name")
+				served = text(version, "name")
 				break
 			}
 		}
+		path := "/apis/" + text(o.Content, "spec", "group") + "/" + served
 		err := until(ctx, func(ctx context.Context) (bool, error) {
 			err := l.api.Get().AbsPath(path).Do(ctx).Error()
 			return err == nil, nil
@@ -319,7 +320,7 @@ func (l *loader) successor(k kind) (apiVersion string, r resource, found bool) {
 // kept, and nothing is asked of webhooks: there are none.
 func (l *loader) try(ctx context.Context, o *Object) error {
 	group := o.kind().group
-	if _, any := l.groups[group]; !any && strings.Contains(group, ".") && !scheme.Scheme.IsGroupRegistered(group) {
+	if _, served := l.groups[group]; !served && strings.Contains(group, ".") && !scheme.Scheme.IsGroupRegistered(group) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.out.NotTried = append(l.out.NotTried, rollout.LeftObject{Object: o.Key(), Why: "its kind is defined by a CustomResourceDefinition or an APIService of " + group + " that is not in the snapshot"})

@@ -59,7 +59,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(`{"items":[{"kind":"Node","apiVersion":"v1","metadata":{"name":"a","labels":{"agentpool":"p"}},"spec":{"taints":[{"key":"k"}]},"status":{}}]}`)
 	f.Add(`{"items":[{"kind":"Job","metadata":{"name":"a"},"spec":[],"status":{"startTime":"x"}},{"kind":"PersistentVolume","metadata":{"name":"v"},"spec":{"claimRef":[]}}]}`)
 	f.Add(`{"items":[{"kind":"PersistentVolumeClaim","metadata":{"name":"a"},"spec":{"volumeName":"v"},"status":3}]}`)
-	f.Fuzz(func(t *testing.T, in string) {
+	f.Fuzz(func(_ *testing.T, in string) {
 		o, err := Read(strings.NewReader(in), "f.json")
 		if err != nil {
 			return

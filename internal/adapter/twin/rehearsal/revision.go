@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -99,12 +100,8 @@ func revisionOf(made map[string]any, hash string) (map[string]any, error) {
 	r := object("apps/v1", "ControllerRevision", text(made, "metadata", "namespace"), full)
 	label := strings.TrimPrefix(full, name+"-")
 	labels := map[string]any{revisionLabel: label}
-	for k, v := range part(made, "spec", "template", "metadata", "labels") {
-		labels[k] = v
-	}
-	for k, v := range part(made, "spec", "selector", "matchLabels") {
-		labels[k] = v
-	}
+	maps.Copy(labels, part(made, "spec", "template", "metadata", "labels"))
+	maps.Copy(labels, part(made, "spec", "selector", "matchLabels"))
 	put(r, labels, "metadata", "labels")
 	if text(made, "kind") == "StatefulSet" {
 		put(r, label, "metadata", "labels", "controller.kubernetes.io/hash")
