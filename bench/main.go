@@ -3,7 +3,7 @@
 // there is one. It ends with exit code 1 when a limit is passed.
 //
 // Arguments choose what is measured: decisions, plan, check, store, engine,
-// evacuation, or parts as in check/snapshot and evacuation/blueGreen; without any,
+// rehearse, evacuation, or parts as in check/snapshot and evacuation/blueGreen; without any,
 // all is.
 package main
 
@@ -59,7 +59,7 @@ func whole(name string, measure func(context.Context) ([]figure, error)) benchma
 }
 
 func benchmarks() []benchmark {
-	return []benchmark{whole("decisions", decisions), whole("plan", plans), {"check", checks}, whole("store", store), whole("engine", engine), {"evacuation", evacuations}}
+	return []benchmark{whole("decisions", decisions), whole("plan", plans), {"check", checks}, whole("store", store), whole("engine", engine), whole("rehearse", rehearsals), {"evacuation", evacuations}}
 }
 
 func main() {
@@ -119,7 +119,7 @@ func choose(asked []string) (map[string][]string, error) {
 		name, part, found := strings.Cut(argument, "/")
 		known := slices.ContainsFunc(benchmarks(), func(b benchmark) bool { return b.name == name })
 		if !known || found && name == "evacuation" && !slices.Contains(evacuation.All(), part) {
-			return nil, fmt.Errorf("nothing is called %s; there are decisions, plan, check, store, engine, evacuation, evacuation/%s",
+			return nil, fmt.Errorf("nothing is called %s; there are decisions, plan, check, store, engine, rehearse, evacuation, evacuation/%s",
 				argument, strings.Join(evacuation.All(), ", evacuation/"))
 		}
 		if parts[name] = slices.Clip(parts[name]); found {

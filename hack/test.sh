@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
-heavy='liftlock/(internal/adapter/(twin|kube|azure)|sim/kube|sim|internal/durable/embedded|internal/app)$'
+heavy='liftlock/(internal/adapter/(twin|twin/rehearsal|kube|azure)|sim/kube|sim|internal/durable/embedded|internal/app)$'
 rollouts='liftlock/test/e2e$'
 race='liftlock/(internal/rollout|internal/server|internal/adapter/sqlite|internal/cli/view|sim/fault|sim/witness)$'
 traffic='liftlock/test/traffic$'

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"liftlock.dev/liftlock/internal/adapter/twin"
 	"liftlock.dev/liftlock/sim/witness"
 )
 
@@ -63,11 +64,11 @@ func measure(ctx context.Context, binaries string, size Size, s strategy, progre
 	if err := b.begin(ctx); err != nil {
 		return Outcome{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	before := readProcessors()
+	before := twin.ReadProcessors()
 	if err := s.run(ctx, b); err != nil {
 		return Outcome{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	o := Outcome{Name: s.name, Makespan: time.Since(b.began), Busy: readProcessors().since(before)}
+	o := Outcome{Name: s.name, Makespan: time.Since(b.began), Busy: twin.ReadProcessors().Since(before)}
 	if left := b.recorder.left(old); left != "" {
 		return o, fmt.Errorf("%s: says that it is done, but there are %s", s.name, left)
 	}

@@ -14,5 +14,6 @@ const (
 	ExitBlockers    = 8   // a check found blockers that nobody has accepted
 	ExitWarnings    = 9   // a check found warnings, and --fail-on warning was given
 	ExitUnchecked   = 10  // nothing that fails was found, but some checks could not see all they need
+	ExitNotThrough  = 11  // a rehearsal was held, and did not go through: something is refused, stands still, finds no place or falls
 	ExitInterrupted = 130 // interrupted; a rollout is kept and goes on with the same command
 )

@@ -48,6 +48,10 @@ type Host interface {
 	// ReadAudit reads who asked for deprecated APIs from an API server's audit log,
 	// and says what of it could not be read.
 	ReadAudit(ctx context.Context, path string) (uses []lifecycle.Use, unread []string, err error)
+	// Rehearse tries an upgrade on throw-away control planes, one for each cluster.
+	// What was asked for and makes no sense is a *rollout.InputError. Results come
+	// as they are, also beside an error.
+	Rehearse(ctx context.Context, r RehearseRequest) ([]rollout.Rehearsal, error)
 	// Version is what this binary is.
 	Version() VersionInfo
 }

@@ -104,12 +104,13 @@ Results go to stdout, progress and messages to stderr. Exit codes:
   2 wrong input, nothing touched 6 cloud, credentials or state folder unusable
   3 request refused              7 no such rollout       130 interrupted
 liftlock check also ends with 8 for blockers, 9 for warnings, 10 for what it could
-not check.`,
+not check; liftlock rehearse with 11 when the upgrade would not go through.`,
 		Example: `  # See it work, without any cloud: four simulated clusters, real Kubernetes
   liftlock demo
 
-  # What would happen, then do it
-  liftlock run fleet.yaml --dry-run
+  # What stands in the way, what would happen, then do it
+  liftlock check --fleet fleet.yaml
+  liftlock plan --fleet fleet.yaml
   liftlock run fleet.yaml
 
   # From another terminal
@@ -135,7 +136,7 @@ not check.`,
 	flags.StringVar(&c.temporal.APIKeyFile, "temporal-api-key-file", "", "file with an API key")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return c.checkFlags(cmd) }
 	root.AddCommand(
-		c.demoCommand(), c.checkCommand(), c.planCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
+		c.demoCommand(), c.checkCommand(), c.planCommand(), c.rehearseCommand(), c.runCommand(), c.workCommand(), c.statusCommand(),
 		c.approveCommand(), c.pauseCommand(), c.resumeCommand(), c.skipCommand(), c.retryCommand(), c.abortCommand(), c.rollbackCommand(),
 		c.ledgerCommand(), c.journalCommand(), c.reportCommand(), c.snapshotCommand(), c.versionCommand(),
 	)

@@ -222,11 +222,3 @@ func pause(ctx context.Context, duration time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
-
-// writePrivate writes a file that only this user may read.
-func writePrivate(path string, content []byte) error {
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return nil
-}

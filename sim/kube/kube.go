@@ -31,6 +31,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"liftlock.dev/liftlock/internal/adapter/twin/kwok"
 	"liftlock.dev/liftlock/sim/aks"
 )
 
@@ -74,8 +75,8 @@ func New(options Options) (*Kubernetes, error) {
 	if options.StateDir, err = filepath.Abs(options.StateDir); err != nil {
 		return nil, fmt.Errorf("folder of cluster state: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(options.BinDir, "kwok")); err != nil {
-		return nil, fmt.Errorf("look for the node simulator: %w; run make kube", err)
+	if err := kwok.Look(options.BinDir); err != nil {
+		return nil, err
 	}
 	return &Kubernetes{options: options, clusters: map[string]*Cluster{}}, nil
 }

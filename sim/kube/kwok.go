@@ -1,15 +1,10 @@
 package kube
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	_ "embed"
 	"fmt"
-	"path/filepath"
-	"strconv"
-	"text/template"
 
+	"liftlock.dev/liftlock/internal/adapter/twin/kwok"
 	"liftlock.dev/liftlock/internal/adapter/twin/process"
 	"liftlock.dev/liftlock/sim/aks"
 )
@@ -27,26 +22,25 @@ const (
 	imagePullKey       = prefix + "image-pull"
 )
 
-// stagesTemplate has delimiters of its own, since the stages hold templates.
-//
-//go:embed stages.yaml
-var stagesTemplate string
+// prepared holds for pods that need neither disks nor images, or have them.
+const prepared = `(.metadata.annotations["` + preparedAnnotation + `"] == "true")
+          or (([.spec.volumes[]? | select(.persistentVolumeClaim or .ephemeral)] | length) == 0
+          and .metadata.annotations["` + imagePullKey + `"] == null
+          and ([.spec.containers[].image | select(test("/pull-"))] | length) == 0)`
 
-// stages renders KWOK's configuration for a cluster.
-func stages(timing aks.Timing) ([]byte, error) {
-	parsed, err := template.New("stages").Delims("[[", "]]").Parse(stagesTemplate)
-	if err != nil {
-		return nil, fmt.Errorf("read the stages of pods: %w", err)
+// stages are the lives of a cluster's pods.
+func stages(timing aks.Timing) kwok.Stages {
+	said := func(key, otherwise string) string {
+		return fmt.Sprintf(".metadata.annotations[%q] // %q", prefix+key, otherwise)
 	}
-	var out bytes.Buffer
-	if err := parsed.Execute(&out, map[string]string{
-		"Start":       span(timing.PodStart),
-		"Termination": span(timing.PodTermination),
-		"RunsFor":     "30s",
-	}); err != nil {
-		return nil, fmt.Errorf("render the stages of pods: %w", err)
+	return kwok.Stages{
+		Prefix:      prefix,
+		Start:       said("start", span(timing.PodStart)),
+		RunsFor:     said("runs-for", "30s"),
+		Termination: said("termination", span(timing.PodTermination)),
+		Prepared:    prepared,
+		SameName:    kwok.OfStatefulSets,
 	}
-	return out.Bytes(), nil
 }
 
 // span writes a range as the annotations do.
@@ -55,28 +49,7 @@ func span(r aks.Range) string {
 }
 
 func (c *Cluster) startKWOK(ctx context.Context) (*process.Process, error) {
-	stateDir := c.plane.StateDir()
-	config, err := stages(c.spec.Timing)
-	if err != nil {
-		return nil, err
-	}
-	if err := writePrivate(filepath.Join(stateDir, "stages.yaml"), config); err != nil {
-		return nil, err
-	}
-	return process.Start(ctx, process.Command{
-		Name: "kwok",
-		Path: filepath.Join(c.binDir, "kwok"),
-		Args: []string{
-			"--config=stages.yaml",
-			"--kubeconfig=kubeconfig",
-			"--manage-all-nodes=false",
-			"--manage-nodes-with-label-selector=" + kubeletLabel + "=running",
-			// The agent renews the leases of nodes. KWOK would own nodes by them,
-			// and overlook pods that are bound before it does.
-			"--node-lease-duration-seconds=0",
-		},
-		Env:     []string{"GOGC=" + strconv.Itoa(cmp.Or(c.growth, 50)), "HOME=" + stateDir},
-		Dir:     stateDir,
-		LogFile: filepath.Join(stateDir, "kwok.log"),
+	return kwok.Start(ctx, kwok.Options{
+		BinDir: c.binDir, StateDir: c.plane.StateDir(), Nodes: kubeletLabel + "=running", Growth: c.growth, Stages: stages(c.spec.Timing),
 	})
 }

@@ -57,10 +57,11 @@ func TestParseSpan(t *testing.T) {
 }
 
 func TestStagesHoldTheTiming(t *testing.T) {
-	rendered, err := stages(aks.Timing{
+	lives := stages(aks.Timing{
 		PodStart:       aks.Range{Min: 2 * time.Second, Max: 5 * time.Second},
 		PodTermination: aks.Range{Min: time.Second}, // no more than its least
 	})
+	rendered, err := lives.Configuration()
 	if err != nil {
 		t.Fatal(err)
 	}

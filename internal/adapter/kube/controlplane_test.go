@@ -104,6 +104,8 @@ func TestOnAControlPlane(t *testing.T) {
 		}
 	})
 
+	t.Run("a dump reads as the cluster does", func(t *testing.T) { r.dump(t, k) })
+
 	t.Run("versions", func(t *testing.T) {
 		version, err := k.ServerVersion(t.Context())
 		if err != nil || version != fleet.MustParseVersion("1.34.4") {

@@ -53,6 +53,13 @@ func Minors(folder string) []string {
 	return minors
 }
 
+// Built returns the patch ("1.34.4") that the control plane of a minor ("1.34")
+// was built from.
+func Built(folder, minor string) (string, error) {
+	found, err := findBinary(folder, minor+".0")
+	return found.version, err
+}
+
 func minorOf(version string) (string, error) {
 	parts := strings.Split(version, ".")
 	if len(parts) != 3 || strings.HasPrefix(version, "v") {

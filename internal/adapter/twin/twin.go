@@ -52,6 +52,13 @@ type Options struct {
 	// collects garbage; 0 for 50, which keeps many control planes on a small
 	// machine. More memory saves processor time on a large cluster.
 	Growth int
+	// Load fills a control plane that is started for the first time, while its
+	// API server answers and nothing reacts yet: neither controllers nor the
+	// scheduler run. nil for an empty one.
+	Load func(ctx context.Context, config *rest.Config) error
+	// Controllers are flags of kube-controller-manager that win over the usual
+	// ones, for whoever plays a controller's part, or wants one not to act.
+	Controllers []string
 	// Logger takes what happens to the components; nil for nothing.
 	Logger *slog.Logger
 }
@@ -70,6 +77,7 @@ type ControlPlane struct {
 	etcdBinary binary
 	running    map[string]*process.Process
 	expected   map[*process.Process]bool // ended on purpose
+	loaded     bool
 	watchers   sync.WaitGroup
 	closed     bool
 }
@@ -184,7 +192,13 @@ func (c *ControlPlane) startComponents(ctx context.Context) error {
 	if err := c.ready(ctx); err != nil {
 		return err
 	}
-	if err := c.run(ctx, "kube-controller-manager", c.current, controllerArgs()); err != nil {
+	if c.options.Load != nil && !c.loaded {
+		if err := c.options.Load(ctx, rest.CopyConfig(c.config)); err != nil {
+			return fmt.Errorf("load it: %w", err)
+		}
+		c.loaded = true
+	}
+	if err := c.run(ctx, "kube-controller-manager", c.current, append(controllerArgs(), c.options.Controllers...)); err != nil {
 		return err
 	}
 	return c.run(ctx, "kube-scheduler", c.current, schedulerArgs())

@@ -1,0 +1,54 @@
+package kwok_test
+
+import (
+	"bytes"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"liftlock.dev/liftlock/internal/adapter/twin/kwok"
+)
+
+// TestConfiguration: whatever is filled in, each document is YAML, and what was
+// filled in arrives whole.
+func TestConfiguration(t *testing.T) {
+	const start = `.metadata.annotations["x/start"] // ({"Deployment/shop/web":"1ms-2ms"}[.metadata.name] // "5ms-5ms")`
+	for _, s := range []kwok.Stages{
+		{Prefix: "x/", Start: start, RunsFor: `"30s"`, Termination: `"1s-2s"`, Prepared: ".metadata.name == \"a\"\n          or true", SameName: kwok.OfStatefulSets},
+		{Prefix: "x/", Start: start, RunsFor: `"30s"`, Termination: `"1s-2s"`, JobsOnly: true, SameName: kwok.OfStatefulSets},
+	} {
+		text, err := s.Configuration()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("[[")) {
+			t.Error("something was not filled in")
+		}
+		expressions := map[string]string{}
+		for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
+			var stage struct {
+				Metadata struct{ Name string }
+				Spec     struct {
+					Selector struct{ MatchExpressions []any }
+					Delay    struct {
+						DurationFrom struct{ Jq struct{ Expression string } }
+					}
+				}
+			}
+			if err := yaml.Unmarshal(document, &stage); err != nil {
+				t.Fatalf("%v in:\n%s", err, document)
+			}
+			expressions[stage.Metadata.Name] = stage.Spec.Delay.DurationFrom.Jq.Expression
+			want := map[string]int{"pod-start": 4, "pod-complete": 3}[stage.Metadata.Name]
+			if s.Prepared != "" && stage.Metadata.Name == "pod-start" || s.JobsOnly && stage.Metadata.Name == "pod-complete" {
+				want++
+			}
+			if n := len(stage.Spec.Selector.MatchExpressions); want > 0 && n != want {
+				t.Errorf("stage %s has %d conditions, want %d", stage.Metadata.Name, n, want)
+			}
+		}
+		if got, want := expressions["pod-start"], "("+start+`) | split("-") | .[0]`; got != want {
+			t.Errorf("start is %s, want %s", got, want)
+		}
+	}
+}
