@@ -33,6 +33,9 @@ type play struct {
 	// read yields the cluster's objects as kubectl prints them, and what is to be
 	// known about how they were read.
 	read func(ctx context.Context) (file string, content []byte, findings []fleet.Finding, err error)
+	// live: the cluster itself was asked for all that it has, so that what is not
+	// there does not exist, or has a finding of its own.
+	live bool
 }
 
 // Rehearse tries an upgrade on throw-away control planes.
@@ -99,7 +102,7 @@ func playsOf(ctx context.Context, r cli.RehearseRequest) ([]play, error) {
 	}
 	plays := make([]play, len(clusters))
 	for i := range clusters {
-		plays[i] = play{cluster: clusters[i].Name, ring: rings[i], read: func(ctx context.Context) (string, []byte, []fleet.Finding, error) {
+		plays[i] = play{cluster: clusters[i].Name, ring: rings[i], live: true, read: func(ctx context.Context) (string, []byte, []fleet.Finding, error) {
 			var content bytes.Buffer
 			findings, err := connector.Dump(ctx, clusters[i], &content)
 			return "cluster " + clusters[i].Name, content.Bytes(), findings, err
@@ -193,7 +196,9 @@ func (p *play) understood(ctx context.Context, at time.Time) (fleet.Snapshot, *r
 		return fleet.Snapshot{}, nil, nil, badFile(ctx, err)
 	}
 	// Here every kind is looked at.
-	found = slices.DeleteFunc(found, func(f fleet.Finding) bool { return f.ID == "snapshot-kind-ignored" })
+	found = slices.DeleteFunc(found, func(f fleet.Finding) bool {
+		return f.ID == "snapshot-kind-ignored" || p.live && strings.HasPrefix(f.ID, "snapshot-without-")
+	})
 	return snapshot, objects, append(findings, found...), nil
 }
 
