@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -34,7 +35,7 @@ type loader struct {
 	client *kubernetes.Clientset
 	clock  clock
 	served map[string]map[string]resource // by apiVersion and kind
-	groups map[string][]string            // apiVersions of a group, the preferred one first
+	groups map[string][]string            // apiVersions of a group, the most mature and newest first
 
 	mu     sync.Mutex
 	uids   map[string]string // those in the twin, by those in the snapshot and by names
@@ -147,7 +148,17 @@ func (l *loader) discover() error {
 		group := groupOf(list.GroupVersion)
 		l.groups[group] = append(l.groups[group], list.GroupVersion)
 	}
+	// An API server that has just started tells them in any order.
+	for _, versions := range l.groups {
+		slices.SortFunc(versions, newestFirst)
+	}
 	return nil
+}
+
+// newestFirst puts the most mature and newest of a group's apiVersions first, as
+// Kubernetes ranks them.
+func newestFirst(a, b string) int {
+	return apiversion.CompareKubeAwareVersionStrings(b[strings.Index(b, "/")+1:], a[strings.Index(a, "/")+1:])
 }
 
 // definitionsServed waits until the API server serves the kinds that were defined.

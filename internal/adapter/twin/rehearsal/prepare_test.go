@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -178,5 +179,20 @@ func TestRevisionsOf(t *testing.T) {
 	})
 	if diff := cmp.Diff(map[string]string{"StatefulSet/n/a": "a-new", "DaemonSet/n/a": "y"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestNewestFirst: an object whose version is gone is loaded at the version that
+// its successor is kept at, in whatever order the API server names them.
+func TestNewestFirst(t *testing.T) {
+	for _, tt := range []struct{ versions, want []string }{
+		{[]string{"autoscaling/v1", "autoscaling/v2"}, []string{"autoscaling/v2", "autoscaling/v1"}},
+		{[]string{"x.io/v1alpha1", "x.io/v1", "x.io/v2beta1", "x.io/v1beta2"}, []string{"x.io/v1", "x.io/v2beta1", "x.io/v1beta2", "x.io/v1alpha1"}},
+		{[]string{"v1"}, []string{"v1"}},
+	} {
+		got := slices.Clone(tt.versions)
+		if slices.SortFunc(got, newestFirst); !slices.Equal(got, tt.want) {
+			t.Errorf("%v: got %v, want %v", tt.versions, got, tt.want)
+		}
 	}
 }
