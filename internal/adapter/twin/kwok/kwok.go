@@ -85,6 +85,10 @@ func Start(ctx context.Context, o Options) (*process.Process, error) {
 	if err := os.WriteFile(filepath.Join(o.StateDir, "stages.yaml"), config, 0o600); err != nil {
 		return nil, fmt.Errorf("write stages.yaml: %w", err)
 	}
+	binary, err := filepath.Abs(filepath.Join(o.BinDir, "kwok")) // it runs in another folder
+	if err != nil {
+		return nil, fmt.Errorf("find the node simulator: %w", err)
+	}
 	args := []string{
 		"--config=stages.yaml",
 		"--kubeconfig=kubeconfig",
@@ -98,7 +102,7 @@ func Start(ctx context.Context, o Options) (*process.Process, error) {
 		args = append(args, "--manage-all-nodes=false", "--manage-nodes-with-label-selector="+o.Nodes)
 	}
 	return process.Start(ctx, process.Command{
-		Name: "kwok", Path: filepath.Join(o.BinDir, "kwok"), Args: args,
+		Name: "kwok", Path: binary, Args: args,
 		Env: []string{"GOGC=" + strconv.Itoa(cmp.Or(o.Growth, 50)), "HOME=" + o.StateDir},
 		Dir: o.StateDir, LogFile: filepath.Join(o.StateDir, "kwok.log"),
 	})

@@ -2,6 +2,8 @@ package kwok_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -50,5 +52,27 @@ func TestConfiguration(t *testing.T) {
 		if got, want := expressions["pod-start"], "("+start+`) | split("-") | .[0]`; got != want {
 			t.Errorf("start is %s, want %s", got, want)
 		}
+	}
+}
+
+// TestStartFromHere: the folder of the binaries may be named from where Liftlock
+// runs, although KWOK runs in the state folder.
+func TestStartFromHere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("bin", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join("bin", "kwok"), []byte("#!/bin/sh\npwd\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	state := t.TempDir()
+	stages := kwok.Stages{Prefix: "x/", Start: `"1s-2s"`, RunsFor: `"30s"`, Termination: `"1s-2s"`}
+	p, err := kwok.Start(t.Context(), kwok.Options{BinDir: "bin", StateDir: state, Stages: stages})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	if log, err := os.ReadFile(filepath.Join(state, "kwok.log")); err != nil || !bytes.Contains(log, []byte(state)) {
+		t.Errorf("it did not run in the state folder: %q (%v)", log, err)
 	}
 }
